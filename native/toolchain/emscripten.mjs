@@ -2,16 +2,28 @@
 // system is touched. apt does the fetching, with private state and the machine's own sources (only the suite is replaced), so
 // mirrors, proxies, keys and checksums are those the machine already trusts.
 
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { describeOwn, emccVersion, minimumEmscripten, ownEmscripten, repository } from './environment.mjs';
+import {
+  SetupError,
+  describeOwn,
+  emccVersion,
+  minimumEmscripten,
+  ownEmscripten,
+  repository,
+} from './environment.mjs';
 
 const suite = 'trixie'; // Debian 13
 const packages = ['emscripten', 'binaryen', 'libc6', 'libstdc++6', 'libgcc-s1'];
 // Most of the 1.7 GB is system libraries; those for position-independent code are not used here.
-const leaveOut = ['cache/sysroot/lib/wasm32-emscripten/pic', 'cache/sysroot/lib/wasm32-emscripten/lto-pic', 'test', 'docs'];
+const leaveOut = [
+  'cache/sysroot/lib/wasm32-emscripten/pic',
+  'cache/sysroot/lib/wasm32-emscripten/lto-pic',
+  'test',
+  'docs',
+];
 
 /** Installs into the cache and returns what findEmscripten would. `say` gets a line for each step. */
 export function installEmscripten(codename, say) {
@@ -20,21 +32,24 @@ export function installEmscripten(codename, say) {
   removeLeftovers(dirname(final));
   const work = join(dirname(final), `unpacking-${process.pid}`);
   mkdirSync(work);
-  process.once('exit', () => rmSync(work, { recursive: true, force: true }));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
-
-  const archives = download(work, codename, say);
-  say('unpacking');
-  const tree = join(work, 'tree');
-  mkdirSync(tree);
-  for (const archive of archives) unpack(archive, tree);
-  say('configuring');
-  configure(tree);
-  say('compiling a test program');
-  verify(tree, work);
-  if (existsSync(final)) rmSync(final, { recursive: true });
-  renameSync(tree, final);
-  return describeOwn(final);
+  // Ctrl+C stops the program that runs at that moment, which ends up in `finally`.
+  process.once('SIGINT', () => {});
+  try {
+    const archives = download(work, codename, say);
+    say('unpacking');
+    const tree = join(work, 'tree');
+    mkdirSync(tree);
+    for (const archive of archives) unpack(archive, tree);
+    say('configuring');
+    configure(tree);
+    say('compiling a test program');
+    verify(tree, work);
+    if (existsSync(final)) rmSync(final, { recursive: true });
+    renameSync(tree, final);
+    return describeOwn(final);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }
 
 // A process that was killed outright could not clean up after itself.
@@ -59,7 +74,7 @@ function download(work, codename, say) {
     mkdirSync(join(work, folder), { recursive: true });
   }
   const source = sourceForSuite(readAptSources(), codename, suite);
-  if (!source) throw new Error(`No source for Debian's ${codename} found under /etc/apt.`);
+  if (!source) throw new SetupError(`No source for Debian's ${codename} found under /etc/apt.`);
   const sourceFile = join(work, source.file);
   writeFileSync(sourceFile, source.text);
   const options = {
@@ -96,8 +111,12 @@ export function sourceForSuite(files, codename, newSuite) {
   for (const { name, text } of files) {
     if (name.endsWith('.sources')) {
       for (const stanza of text.replace(/^#.*\n/gm, '').split(/\n\s*\n/)) {
-        const field = (key) => new RegExp(`^${key}:(.*(?:\\n[ \\t].*)*)`, 'im').exec(stanza)?.[1].trim().split(/\s+/) ?? [];
-        const wanted = field('Types').includes('deb') && field('Suites').includes(codename) && field('Components').includes('main');
+        const field = (key) =>
+          new RegExp(`^${key}:(.*(?:\\n[ \\t].*)*)`, 'im').exec(stanza)?.[1].trim().split(/\s+/) ?? [];
+        const wanted =
+          field('Types').includes('deb') &&
+          field('Suites').includes(codename) &&
+          field('Components').includes('main');
         if (!wanted || /^enabled:\s*(no|false|0)/im.test(stanza)) continue;
         const replaced = stanza
           .replace(/^Suites:.*(\n[ \t].*)*/im, `Suites: ${newSuite}`)
@@ -118,11 +137,20 @@ export function sourceForSuite(files, codename, newSuite) {
 
 function unpack(archive, tree) {
   const exclude = leaveOut.map((path) => `--exclude './usr/share/emscripten/${path}'`).join(' ');
-  run('sh', ['-c', `dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" --no-same-owner ${exclude}`, archive, tree]);
+  run('sh', [
+    '-c',
+    `dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" --no-same-owner ${exclude}`,
+    archive,
+    tree,
+  ]);
 }
 
 function configure(tree) {
-  const libraries = join(tree, 'usr/lib', readdirSync(join(tree, 'usr/lib')).find((name) => name.endsWith('-linux-gnu')));
+  const libraries = join(
+    tree,
+    'usr/lib',
+    readdirSync(join(tree, 'usr/lib')).find((name) => name.endsWith('-linux-gnu')),
+  );
   const loader = readdirSync(libraries).find((name) => /^ld-linux.*\.so/.test(name));
 
   // binaryen needs a newer C library than the system's, so each of its programs starts through that library's own loader.
@@ -156,7 +184,10 @@ FROZEN_CACHE = True
 `,
   );
   // The one npm package that Emscripten's tools import; its version is pinned in package-lock.json.
-  cpSync(join(repository, 'node_modules/acorn'), join(root, 'node_modules/acorn'), { recursive: true, dereference: true });
+  cpSync(join(repository, 'node_modules/acorn'), join(root, 'node_modules/acorn'), {
+    recursive: true,
+    dereference: true,
+  });
 }
 
 // The optimizer, the JavaScript tools, exceptions, threads and Embind have to work, not just start.
@@ -164,7 +195,8 @@ function verify(tree, work) {
   const { emcc, env } = describeOwn(tree);
   const environment = { ...process.env, ...env };
   const version = emccVersion(emcc, environment);
-  if (version !== minimumEmscripten) throw new Error(`emcc --version of the new Emscripten says ${version}.`);
+  if (version !== minimumEmscripten)
+    throw new SetupError(`emcc --version of the new Emscripten says ${version}.`);
   const folder = mkdtempSync(join(work, 'verify-'));
   writeFileSync(
     join(folder, 'probe.cpp'),
@@ -174,17 +206,22 @@ int answer() { try { throw std::runtime_error("x"); } catch (const std::exceptio
 EMSCRIPTEN_BINDINGS(probe) { emscripten::function("answer", &answer); }
 `,
   );
-  const flags = '-O2 -std=c++20 -msimd128 -pthread -fwasm-exceptions -lembind -sMODULARIZE -sEXPORT_ES6 -sENVIRONMENT=node,worker';
-  run(`${emcc.replace(/emcc$/, 'em++')}`, ['probe.cpp', ...flags.split(' '), '-o', 'probe.mjs'], folder, environment);
-  const script = "const m = await (await import('./probe.mjs')).default(); process.exit(m.answer() === 42 ? 0 : 1)";
+  const flags =
+    '-O2 -std=c++20 -msimd128 -pthread -fwasm-exceptions -lembind -sMODULARIZE -sEXPORT_ES6 -sENVIRONMENT=node,worker';
+  run(
+    `${emcc.replace(/emcc$/, 'em++')}`,
+    ['probe.cpp', ...flags.split(' '), '-o', 'probe.mjs'],
+    folder,
+    environment,
+  );
+  const script =
+    "const m = await (await import('./probe.mjs')).default(); process.exit(m.answer() === 42 ? 0 : 1)";
   run(process.execPath, ['--input-type=module', '-e', script], folder);
 }
 
 function run(program, args, cwd, env = process.env) {
-  try {
-    execFileSync(program, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-  } catch (error) {
-    const output = `${error.stdout ?? ''}${error.stderr ?? ''}`.trim().split('\n').slice(-15).join('\n');
-    throw new Error(`${program} failed: ${error.signal ?? error.status ?? error.message}\n${output}`);
-  }
+  const { status, signal, error, stdout, stderr } = spawnSync(program, args, { cwd, env, encoding: 'utf8' });
+  if (status === 0) return;
+  const output = `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n').slice(-15).join('\n');
+  throw new SetupError(`${program} failed: ${error?.message ?? signal ?? `status ${status}`}\n${output}`);
 }

@@ -10,6 +10,9 @@ import { fileURLToPath } from 'node:url';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
+/** Something the user has to do or know; printed without a stack. */
+export class SetupError extends Error {}
+
 // Older releases cannot emit the final opcodes of relaxed SIMD.
 export const minimumEmscripten = '3.1.69';
 
@@ -44,7 +47,11 @@ export function atLeast(version, minimum) {
 /** `emcc --version` as "3.1.69", or undefined when it does not run. */
 export function emccVersion(emcc, env = process.env) {
   try {
-    const text = execFileSync(emcc, ['--version'], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const text = execFileSync(emcc, ['--version'], {
+      env,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     return /\b(\d+\.\d+\.\d+)\b/.exec(text)?.[1];
   } catch {
     return undefined;
@@ -74,7 +81,12 @@ export function findEmscripten(env = process.env) {
 /** An unpacked Emscripten of ours; setup.mjs uses this before the final rename too. */
 export function describeOwn(folder) {
   const root = join(folder, 'usr/share/emscripten');
-  return { emcc: join(root, 'emcc'), version: minimumEmscripten, root, env: { EM_CONFIG: join(root, '.emscripten') } };
+  return {
+    emcc: join(root, 'emcc'),
+    version: minimumEmscripten,
+    root,
+    env: { EM_CONFIG: join(root, '.emscripten') },
+  };
 }
 
 // Distributions put a wrapper on the PATH, so Emscripten itself is asked where it lives.

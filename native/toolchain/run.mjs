@@ -9,7 +9,7 @@ if (!program) {
   console.error('Usage: node native/toolchain/run.mjs <command …>');
   process.exit(1);
 }
-main(setup);
+main(() => setup({ quiet: true }));
 const child = spawn(program, args, { env: toolEnvironment(), stdio: 'inherit' });
 // A terminal's Ctrl+C reaches the child too; wait for it to finish in its own way.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));

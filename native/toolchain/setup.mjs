@@ -6,8 +6,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { installEmscripten } from './emscripten.mjs';
-import { cacheFolder, findChromium, findEmscripten, minimumEmscripten, readOsRelease } from './environment.mjs';
-import { repository, which } from './environment.mjs';
+import {
+  cacheFolder,
+  findChromium,
+  findEmscripten,
+  minimumEmscripten,
+  readOsRelease,
+} from './environment.mjs';
+import { SetupError, repository, which } from './environment.mjs';
 import { debianPackages, debianWithEmscripten } from './packages.mjs';
 
 const help = `Usage: node native/toolchain/setup.mjs [--help]
@@ -18,33 +24,33 @@ Prepares this machine for building and testing Espalier. What is there already i
   3. Emscripten ${minimumEmscripten} or newer: emcc on the PATH, or in EMSDK, or installed into ${cacheFolder()}
 `;
 
-/** Something the user has to do; printed without a stack. */
-class SetupError extends Error {}
-
-export function setup() {
+/** With `quiet`, says only what it changes. */
+export function setup({ quiet = false } = {}) {
   const begin = performance.now();
   const system = readOsRelease();
-  step('Debian packages', () => (system.ID === 'debian' ? debian(system) : otherSystem(system)));
-  step('npm packages', npmPackages);
-  step('Emscripten', () => emscripten(system));
-  console.log(`Set up in ${seconds(begin)}.\n`);
+  const steps = {
+    'Debian packages': () => (system.ID === 'debian' ? debian(system) : otherSystem(system)),
+    'npm packages': npmPackages,
+    Emscripten: () => emscripten(system),
+  };
+  for (const [name, action] of Object.entries(steps)) {
+    const start = performance.now();
+    const { changed, text } = action();
+    if (changed || !quiet) console.log(`${name.padEnd(16)} ${text} (${seconds(start)})`);
+  }
+  if (!quiet) console.log(`Set up in ${seconds(begin)}.`);
 }
 
-function step(name, action) {
-  const begin = performance.now();
-  const result = action();
-  console.log(`${name.padEnd(16)} ${result} (${seconds(begin)})`);
-}
-
-const seconds = (begin) => `${((performance.now() - begin) / 1000).toFixed(1)} s`;
+export const seconds = (begin) => `${((performance.now() - begin) / 1000).toFixed(1)} s`;
 const say = (text) => console.log(`  ${text} …`);
 
 function debian(system) {
   const names = debianPackages.map(({ name }) => name);
   // Testing and unstable carry no VERSION_ID; both are newer.
-  if (Number(system.VERSION_ID ?? Infinity) >= debianWithEmscripten && !findEmscripten().root) names.push('emscripten');
+  if (Number(system.VERSION_ID ?? Infinity) >= debianWithEmscripten && !findEmscripten().root)
+    names.push('emscripten');
   const missing = missingPackages(names);
-  if (missing.length === 0) return 'all installed';
+  if (missing.length === 0) return { text: 'all installed' };
 
   const command = `apt-get install --yes --no-install-recommends --no-remove ${missing.join(' ')}`;
   const root = process.getuid() === 0;
@@ -55,49 +61,65 @@ function debian(system) {
     // Another apt may be at work; wait for it.
     const words = line.replace('apt-get', 'apt-get -q -o DPkg::Lock::Timeout=300').split(' ');
     const all = [...(root ? [] : ['sudo']), 'env', 'DEBIAN_FRONTEND=noninteractive', ...words];
-    if (spawnSync(all[0], all.slice(1), { stdio: 'inherit' }).status !== 0) throw new SetupError(`${line} failed.\n\n${explain}`);
+    if (spawnSync(all[0], all.slice(1), { stdio: 'inherit' }).status !== 0)
+      throw new SetupError(`${line} failed.\n\n${explain}`);
   }
-  return `installed ${missing.length}`;
+  return { changed: true, text: `installed ${missing.length}` };
 }
 
 function missingPackages(names) {
   // dpkg-query fails when it does not know one of them, and still lists the others.
-  const query = spawnSync('dpkg-query', ['-W', '-f=${Package} ${db:Status-Status}\\n', ...names], { encoding: 'utf8' });
-  const installed = new Set(query.stdout.split('\n').filter((line) => line.endsWith(' installed')).map((line) => line.split(' ')[0]));
+  const query = spawnSync('dpkg-query', ['-W', '-f=${Package} ${db:Status-Status}\\n', ...names], {
+    encoding: 'utf8',
+  });
+  const installed = new Set(
+    query.stdout
+      .split('\n')
+      .filter((line) => line.endsWith(' installed'))
+      .map((line) => line.split(' ')[0]),
+  );
   return names.filter((name) => !installed.has(name));
 }
 
 function otherSystem(system) {
-  const found = { 'chromium': findChromium() };
+  const found = { chromium: findChromium() };
   const lacking = debianPackages.filter(({ name, tool }) => tool && !(found[name] ?? which(tool)));
   const name = system.PRETTY_NAME ?? process.platform;
   say(`this is ${name}, not Debian; what is needed, by the names Debian gives it`);
   for (const entry of debianPackages) console.log(`    ${entry.name.padEnd(20)} ${entry.reason}`);
-  if (lacking.length) throw new SetupError(`Not found on the PATH: ${lacking.map(({ tool }) => tool).join(' ')}. Install them and start again.`);
-  return 'not checked, all tools found';
+  if (lacking.length)
+    throw new SetupError(
+      `Not found on the PATH: ${lacking.map(({ tool }) => tool).join(' ')}. Install them and start again.`,
+    );
+  return { text: 'not checked, all tools found' };
 }
 
 function npmPackages() {
   // The stamp names the lock file that node_modules was made from.
   const stamp = join(repository, 'node_modules/.espalier-lock');
-  const lock = createHash('sha256').update(readFileSync(join(repository, 'package-lock.json'))).digest('hex');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return 'up to date';
+  const lock = createHash('sha256')
+    .update(readFileSync(join(repository, 'package-lock.json')))
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return { text: 'up to date' };
   say('npm ci');
   const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: repository, stdio: 'inherit' });
   if (npm.status !== 0) throw new SetupError('npm ci failed.');
   writeFileSync(stamp, lock);
-  return 'installed';
+  return { changed: true, text: 'installed' };
 }
 
 function emscripten(system) {
   const found = findEmscripten();
-  for (const old of found.rejected) say(`passing over ${old}; ${minimumEmscripten} is the oldest that will do`);
-  if (found.root) return `${found.version} at ${found.emcc}`;
+  for (const old of found.rejected)
+    say(`passing over ${old}; ${minimumEmscripten} is the oldest that will do`);
+  if (found.root) return { text: `${found.version} at ${found.emcc}` };
   if (system.ID !== 'debian') {
-    throw new SetupError(`Emscripten ${minimumEmscripten} or newer is needed: put emcc on the PATH, or set EMSDK to an emsdk folder.`);
+    throw new SetupError(
+      `Emscripten ${minimumEmscripten} or newer is needed: put emcc on the PATH, or set EMSDK to an emsdk folder.`,
+    );
   }
   const { version, emcc } = installEmscripten(system.VERSION_CODENAME, say);
-  return `${version} installed at ${emcc}`;
+  return { changed: true, text: `${version} installed at ${emcc}` };
 }
 
 /** Runs `action` and turns what it throws into a message and exit status 1. */
