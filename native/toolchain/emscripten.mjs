@@ -44,8 +44,8 @@ export function installEmscripten(codename, say) {
     configure(tree);
     say('compiling a test program');
     verify(tree, work);
-    if (existsSync(final)) rmSync(final, { recursive: true });
-    renameSync(tree, final);
+    // Another checkout may have been faster.
+    if (!existsSync(final)) renameSync(tree, final);
     return describeOwn(final);
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -97,7 +97,11 @@ function download(work, codename, say) {
 
 function readAptSources() {
   const parts = '/etc/apt/sources.list.d';
-  const names = existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : [];
+  const names = existsSync(parts)
+    ? readdirSync(parts)
+        .sort()
+        .map((name) => join(parts, name))
+    : [];
   return ['/etc/apt/sources.list', ...names]
     .filter((name) => /\.(list|sources)$/.test(name) && existsSync(name))
     .map((name) => ({ name, text: readFileSync(name, 'utf8') }));
