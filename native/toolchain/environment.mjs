@@ -128,6 +128,10 @@ export function toolEnvironment(env = process.env, emscripten = findEmscripten(e
     ...(emscripten.root && {
       ESPALIER_EMSCRIPTEN_TOOLCHAIN: join(emscripten.root, 'cmake/Modules/Platform/Emscripten.cmake'),
     }),
+    // Node 21 and newer have relaxed SIMD by default.
+    ...(parseInt(process.versions.node) < 21 && {
+      EM_NODE_JS: join(repository, 'native/toolchain/node-relaxed-simd'),
+    }),
     ...(chromium && { ESPALIER_CHROMIUM: chromium }),
   };
 }
