@@ -19,7 +19,7 @@ let environment;
 
 function cmake(preset) {
   if (mustConfigure(preset))
-    run(`${preset}: configure`, 'cmake', '--preset', preset, '--fresh', '--log-level=WARNING');
+    run(`${preset}: configure`, 'cmake', '--preset', preset, '--fresh');
   run(preset, 'cmake', '--build', join('build', preset));
 }
 
