@@ -18,8 +18,7 @@ const parts = {
 let environment;
 
 function cmake(preset) {
-  if (mustConfigure(preset))
-    run(`${preset}: configure`, 'cmake', '--preset', preset, '--fresh');
+  if (mustConfigure(preset)) run(`${preset}: configure`, 'cmake', '--preset', preset, '--fresh');
   run(preset, 'cmake', '--build', join('build', preset));
 }
 
