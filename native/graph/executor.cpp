@@ -1,0 +1,247 @@
+#include "graph/executor.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+#include "core/math.h"
+#include "core/random.h"
+#include "ops/op.h"
+
+namespace espalier {
+namespace {
+
+constexpr int kMaxInputs = 16;
+
+}  // namespace
+
+void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters) {
+  std::uint64_t tensor = 0;
+  for (const ParameterInfo* info : graph.parameters()) {
+    real* value = parameters.value.data() + info->offset;
+    switch (info->initializer) {
+      case Initializer::kZero: std::fill_n(value, info->size, real{0}); break;
+      case Initializer::kOne: std::fill_n(value, info->size, real{1}); break;
+      case Initializer::kKaimingUniform: {
+        const double bound = math::sqrt(6.0 / info->fan_in);
+        Random random(seed, RandomStream::kInitialization, tensor);
+        for (std::int64_t i = 0; i < info->size; ++i) {
+          value[i] = static_cast<real>(random.uniform(-bound, bound));
+        }
+        break;
+      }
+    }
+    ++tensor;
+  }
+}
+
+Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
+                   const PlanOptions& options)
+    : graph_(graph), kernels_(kernels), pool_(pool) {
+  PlanOptions with_threads = options;
+  with_threads.threads = pool.threads();
+  plan_ = make_plan(graph, kernels.lanes, with_threads);
+  arena_.resize(static_cast<std::size_t>(plan_.arena_size));
+  const auto images = static_cast<std::size_t>(plan_.max_blocks) * static_cast<std::size_t>(kernels.lanes);
+  losses_.resize(images);
+  predictions_.resize(images);
+}
+
+void Executor::prepare(const Parameters& parameters) {
+  pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
+    const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+    if (!node.op->prepare) return;
+    node.op->prepare(node, kernels_, parameters.value.data(),
+                     at(plan_.packed[static_cast<std::size_t>(n)]), plan_.training);
+  });
+}
+
+BatchResult Executor::train(const Batch& batch, LossFunction loss, double label_smoothing,
+                            Parameters& parameters) {
+  const Call call{batch, loss, label_smoothing, parameters.value.data()};
+  real* shards = at(plan_.shard_gradients);
+  std::fill_n(shards, plan_.shard_gradient_size * kShards, real{0});
+
+  for (const Plan::Sweep& sweep : plan_.sweeps) {
+    run_sweep(sweep, call, parameters.gradient.data());
+    for (const int n : sweep.reduce_statistics) {
+      const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+      node.op->reduce_statistics(batch_context(n, call, parameters));
+    }
+    for (const int n : sweep.reduce_gradients) {
+      const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+      node.op->reduce_gradients(batch_context(n, call, parameters));
+    }
+  }
+
+  const std::int64_t size = plan_.shard_gradient_size;
+  for (std::int64_t i = 0; i < size; ++i) {
+    real sum = shards[i];
+    for (int shard = 1; shard < kShards; ++shard) sum += shards[shard * size + i];
+    parameters.gradient[static_cast<std::size_t>(i)] = sum;
+  }
+
+  BatchResult result;
+  for (int i = 0; i < batch.count; ++i) {
+    result.loss += losses_[static_cast<std::size_t>(i)];
+    result.correct += predictions_[static_cast<std::size_t>(i)] == batch.targets[i].label ? 1 : 0;
+  }
+  result.loss /= batch.count;
+  return result;
+}
+
+void Executor::infer(const Batch& batch, const Parameters& parameters, real* logits) {
+  const Call call{.batch = batch, .value = parameters.value.data()};
+  const Plan::Sweep& sweep = plan_.sweeps.front();
+  const int lanes = plan_.lanes;
+  const int blocks = (batch.count + lanes - 1) / lanes;
+  const int classes = graph_.classes;
+  pool_.run(blocks, [&](int block, int thread) {
+    run_block(sweep, call, block, 0, thread);
+    const real* out = resolve(plan_.values.back(), call, block, thread);
+    const int valid = std::min(lanes, batch.count - block * lanes);
+    for (int lane = 0; lane < valid; ++lane) {
+      for (int c = 0; c < classes; ++c) {
+        logits[(static_cast<std::int64_t>(block) * lanes + lane) * classes + c] =
+            out[c * lanes + lane];
+      }
+    }
+  });
+}
+
+void Executor::copy_value(int value, int image, real* out) const {
+  const Plan::Buffer& buffer = plan_.values[static_cast<std::size_t>(value)];
+  assert(buffer.scope == Plan::Scope::kBlock);
+  const real* source = arena_.data() + plan_.threads + buffer.offset + image;
+  const int size = graph_.value_shape(value).size();
+  for (int i = 0; i < size; ++i) out[i] = source[static_cast<std::int64_t>(i) * plan_.lanes];
+}
+
+void Executor::run_sweep(const Plan::Sweep& sweep, const Call& call, real* gradient) {
+  const int count = call.batch.count;
+  const int rounds = (count + kRoundImages - 1) / kRoundImages;
+  for (int round = 0; round < rounds; ++round) {
+    const int first_image = round * kRoundImages;
+    const int images = std::min(kRoundImages, count - first_image);
+    pool_.run((images + kShardImages - 1) / kShardImages, [&](int shard, int thread) {
+      const int begin = first_image + shard * kShardImages;
+      const int end = std::min(begin + kShardImages, count);
+      for (int image = begin; image < end; image += plan_.lanes) {
+        run_block(sweep, call, image / plan_.lanes, shard, thread);
+      }
+    });
+    for (const int n : sweep.round_nodes) {
+      const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+      const int parts = pool_.threads();
+      pool_.run(parts, [&](int part, int) {
+        node.op->round_backward({.node = node,
+                                 .kernels = kernels_,
+                                 .stash = at(plan_.stash[static_cast<std::size_t>(n)]),
+                                 .gradient = gradient,
+                                 .images = images,
+                                 .first = round == 0,
+                                 .part = part,
+                                 .parts = parts});
+      });
+    }
+  }
+}
+
+void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, int shard,
+                         int thread) {
+  const int lanes = plan_.lanes;
+  const int first_image = block * lanes;
+  const int valid = std::min(lanes, call.batch.count - first_image);
+  std::array<const real*, kMaxInputs> in{};
+  std::array<real*, kMaxInputs> grad_in{};
+
+  for (const Plan::Step& step : sweep.steps) {
+    if (step.action == Plan::Action::kLoss) {
+      run_loss(step, call, block, valid, thread);
+      continue;
+    }
+    const auto n = static_cast<std::size_t>(step.node);
+    const Node& node = graph_.nodes[n];
+    const OpType& op = *node.op;
+    for (std::size_t i = 0; i < step.in.size(); ++i) in[i] = resolve(step.in[i], call, block, thread);
+    for (std::size_t i = 0; i < step.grad_in.size(); ++i) {
+      grad_in[i] = resolve(step.grad_in[i], call, block, thread);
+    }
+    const bool partials = plan_.training && op.whole_batch();
+    const std::int64_t groups = lanes / 8;
+    const BlockContext context{
+        .node = node,
+        .kernels = kernels_,
+        .in = in.data(),
+        .out = resolve(step.out, call, block, thread),
+        .grad_out = resolve(step.grad_out, call, block, thread),
+        .grad_in = grad_in.data(),
+        .value = call.value,
+        .packed = at(plan_.packed[n]),
+        .gradient = plan_.training ? at(plan_.shard_gradients + shard * plan_.shard_gradient_size)
+                                   : nullptr,
+        .stash = plan_.training ? at(plan_.stash[n]) : nullptr,
+        .statistics = at(plan_.statistics[n]),
+        .partial = partials ? at(plan_.partials[n]) + block * groups * 2 * node.in_shape().channels
+                            : nullptr,
+        .image_in_round = first_image % kRoundImages,
+        .valid = valid,
+        .image_in_batch = static_cast<std::uint64_t>(first_image),
+        .seed = call.batch.seed,
+        .step = call.batch.step,
+        .training = plan_.training};
+    switch (step.action) {
+      case Plan::Action::kForward: op.forward(context); break;
+      case Plan::Action::kPartialStatistics: op.partial_statistics(context); break;
+      case Plan::Action::kPartialGradients: op.partial_gradients(context); break;
+      case Plan::Action::kBackward: op.backward(context); break;
+      case Plan::Action::kLoss: break;
+    }
+    for (std::size_t i = 0; i < step.accumulate_to.size(); ++i) {
+      if (real* sum = resolve(step.accumulate_to[i], call, block, thread)) {
+        const int size = graph_.value_shape(node.inputs[i]).size() * lanes;
+        kernels_.add(size, sum, grad_in[i], sum);
+      }
+    }
+  }
+}
+
+void Executor::run_loss(const Plan::Step& step, const Call& call, int block, int valid,
+                        int thread) {
+  const auto first = static_cast<std::size_t>(block) * static_cast<std::size_t>(plan_.lanes);
+  call.loss({.kernels = kernels_,
+             .logits = resolve(step.in[0], call, block, thread),
+             .grad_logits = resolve(step.out, call, block, thread),
+             .targets = call.batch.targets + first,
+             .losses = losses_.data() + first,
+             .predictions = predictions_.data() + first,
+             .valid = valid,
+             .classes = graph_.classes,
+             .scale = real{1} / static_cast<real>(call.batch.count),
+             .label_smoothing = call.label_smoothing});
+}
+
+real* Executor::resolve(const Plan::Buffer& buffer, const Call& call, int block, int thread) {
+  switch (buffer.scope) {
+    case Plan::Scope::kNone: return nullptr;
+    case Plan::Scope::kImages:
+      // Only ever read: layers get it as an input.
+      return const_cast<real*>(call.batch.images) + block * buffer.size;
+    case Plan::Scope::kBlock: return at(plan_.threads + thread * plan_.thread_size + buffer.offset);
+    case Plan::Scope::kBatch: return at(buffer.offset + block * buffer.size);
+  }
+  return nullptr;
+}
+
+BatchContext Executor::batch_context(int n, const Call& call, Parameters& parameters) {
+  const auto index = static_cast<std::size_t>(n);
+  return {.node = graph_.nodes[index],
+          .value = parameters.value.data(),
+          .gradient = parameters.gradient.data(),
+          .statistics = at(plan_.statistics[index]),
+          .partials = at(plan_.partials[index]),
+          .blocks_of_8 = (call.batch.count + 7) / 8,
+          .images = call.batch.count};
+}
+
+}  // namespace espalier

@@ -1,0 +1,113 @@
+// Runs a graph over batches: block by block through the segments between batch norms, with all
+// memory placed beforehand (graph/plan.h). A step allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/aligned.h"
+#include "core/real.h"
+#include "core/thread_pool.h"
+#include "graph/graph.h"
+#include "graph/plan.h"
+#include "kernels/kernels.h"
+#include "ops/op.h"
+
+namespace espalier {
+
+// Parameters live in parallel slabs: one offset addresses a weight and its gradient.
+struct Parameters {
+  aligned_vector<real> value;
+  aligned_vector<real> gradient;
+
+  explicit Parameters(const Graph& graph)
+      : value(static_cast<std::size_t>(graph.slab_size)),
+        gradient(static_cast<std::size_t>(graph.trainable_size)) {}
+};
+
+// Kaiming-uniform weights (He et al. 2015, gain sqrt(2)), zero biases; deterministic in the seed.
+void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters);
+
+// What an image should be: `label` with weight `lambda`, `other_label` with the rest (mixup).
+struct Target {
+  int label = 0;
+  int other_label = 0;
+  real lambda = 1;
+};
+
+// Images in lanes, [blocks][channels][height][width][lanes], normalised; lanes of the last block
+// behind `count` are zero.
+struct Batch {
+  const real* images = nullptr;
+  const Target* targets = nullptr;  // [count]; null for inference
+  int count = 0;
+  std::uint64_t seed = 0;  // with `step`, what dropout draws from
+  std::uint64_t step = 0;
+};
+
+// A loss turns a block of outputs [classes][lanes] into their gradient and one loss per image.
+struct LossContext {
+  const Kernels& kernels;
+  const real* logits;
+  real* grad_logits;
+  const Target* targets;  // [valid]
+  double* losses;         // [valid]
+  int* predictions;       // [valid] the largest output
+  int valid;
+  int classes;
+  real scale;  // multiplies the gradient: 1 / images in the batch
+  double label_smoothing;
+};
+using LossFunction = void (*)(const LossContext&);
+
+struct BatchResult {
+  double loss = 0;  // mean over the images
+  int correct = 0;
+};
+
+class Executor {
+ public:
+  // `graph`, `kernels` and `pool` must outlive the executor.
+  Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool, const PlanOptions& options);
+
+  const Plan& plan() const { return plan_; }
+
+  // Must be called after every change of the parameters: packs weights for the inner loops.
+  void prepare(const Parameters& parameters);
+
+  // Mean loss and gradients (into parameters.gradient) of one batch; running statistics move.
+  BatchResult train(const Batch& batch, LossFunction loss, double label_smoothing,
+                    Parameters& parameters);
+
+  // Outputs of the last layer, [count][classes].
+  void infer(const Batch& batch, const Parameters& parameters, real* logits);
+
+  // After infer with PlanOptions::keep_values and count <= lanes: image `image` of a value, copied
+  // to `out` as [channels][height][width].
+  void copy_value(int value, int image, real* out) const;
+
+ private:
+  // What every block of one call shares.
+  struct Call {
+    const Batch& batch;
+    LossFunction loss = nullptr;
+    double label_smoothing = 0;
+    const real* value = nullptr;
+  };
+  void run_sweep(const Plan::Sweep& sweep, const Call& call, real* gradient);
+  void run_block(const Plan::Sweep& sweep, const Call& call, int block, int shard, int thread);
+  void run_loss(const Plan::Step& step, const Call& call, int block, int valid, int thread);
+  real* resolve(const Plan::Buffer& buffer, const Call& call, int block, int thread);
+  real* at(std::int64_t offset) { return offset < 0 ? nullptr : arena_.data() + offset; }
+  BatchContext batch_context(int node, const Call& call, Parameters& parameters);
+
+  const Graph& graph_;
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  Plan plan_;
+  aligned_vector<real> arena_;
+  aligned_vector<double> losses_;
+  aligned_vector<int> predictions_;
+};
+
+}  // namespace espalier

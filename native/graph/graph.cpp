@@ -1,0 +1,400 @@
+#include "graph/graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/error.h"
+#include "ops/configure.h"
+#include "ops/op.h"
+
+namespace espalier {
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void fail(const std::string& where, const std::string& message) {
+  throw Error(ErrorCode::kSpec, where, message);
+}
+
+// A value as it stands in the file, short enough for a sentence.
+std::string shown(const json& value) {
+  std::string text = value.dump();
+  if (text.size() > 40) text = text.substr(0, 37) + "...";
+  return text;
+}
+
+template <class Names>
+std::string joined(const Names& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+std::string number_text(double value) {
+  return value == std::floor(value) ? std::to_string(static_cast<long long>(value))
+                                    : json(value).dump();
+}
+
+// Reads one layer's fields through its table.
+class FieldReader {
+ public:
+  FieldReader(const std::string& layer, const Field& field, const json& value)
+      : where_(layer + "." + std::string(field.name)), field_(field), value_(value) {}
+
+  void read(Attributes& attributes) const {
+    std::visit([&](auto member) { read_into(attributes.*member); }, field_.target);
+  }
+
+ private:
+  int integer(const json& value) const {
+    if (!value.is_number_integer()) fail(where_, "must be a whole number, found " + shown(value));
+    const double number = value.get<double>();
+    if (number < field_.minimum || number > field_.maximum) {
+      fail(where_, "must be from " + number_text(field_.minimum) + " to " +
+                       number_text(field_.maximum) + ", found " + shown(value));
+    }
+    return static_cast<int>(number);
+  }
+
+  void read_into(int& target) const {
+    if (!field_.keyword.empty() && value_ == field_.keyword) {
+      target = field_.keyword_value;
+      return;
+    }
+    if (value_.is_string() && !field_.keyword.empty()) {
+      fail(where_, "must be a whole number or \"" + std::string(field_.keyword) + "\", found " +
+                       shown(value_));
+    }
+    target = integer(value_);
+  }
+
+  void read_into(double& target) const {
+    if (!value_.is_number()) fail(where_, "must be a number, found " + shown(value_));
+    target = value_.get<double>();
+    if (!(target >= field_.minimum && target <= field_.maximum)) {
+      fail(where_, "must be from " + number_text(field_.minimum) + " to " +
+                       number_text(field_.maximum) + ", found " + shown(value_));
+    }
+  }
+
+  void read_into(bool& target) const {
+    if (!value_.is_boolean()) fail(where_, "must be true or false, found " + shown(value_));
+    target = value_.get<bool>();
+  }
+
+  void read_into(Pair& target) const {
+    if (value_.is_array()) {
+      if (value_.size() != 2) {
+        fail(where_, "must be a whole number or [height, width], found " + shown(value_));
+      }
+      target = {integer(value_[0]), integer(value_[1])};
+    } else {
+      const int both = integer(value_);
+      target = {both, both};
+    }
+  }
+
+  void read_into(Padding& target) const {
+    if (value_ == "same") {
+      target = {.mode = Padding::Mode::kSame};
+    } else if (value_ == "valid") {
+      target = {.mode = Padding::Mode::kValid};
+    } else if (value_.is_array() && value_.size() == 2) {
+      const int vertical = integer(value_[0]);
+      const int horizontal = integer(value_[1]);
+      target = {Padding::Mode::kExplicit, vertical, horizontal, vertical, horizontal};
+    } else if (value_.is_array() && value_.size() == 4) {
+      target = {Padding::Mode::kExplicit, integer(value_[0]), integer(value_[1]),
+                integer(value_[2]), integer(value_[3])};
+    } else if (value_.is_number()) {
+      const int all = integer(value_);
+      target = {Padding::Mode::kExplicit, all, all, all, all};
+    } else {
+      fail(where_, "must be \"same\", \"valid\", a whole number, [vertical, horizontal] or [top, "
+                   "left, bottom, right], found " + shown(value_));
+    }
+  }
+
+  std::string where_;
+  const Field& field_;
+  const json& value_;
+};
+
+const json& required(const json& object, const char* field, const std::string& where) {
+  if (!object.is_object()) fail(where, "must be a JSON object, found " + shown(object));
+  const auto found = object.find(field);
+  if (found == object.end()) {
+    fail((where == "spec" ? "" : where + ".") + std::string(field), "is missing");
+  }
+  return *found;
+}
+
+int extent(const json& object, const char* field, int minimum, int maximum,
+           const std::string& where) {
+  const json& value = required(object, field, where);
+  if (!value.is_number_integer() || value.get<double>() < minimum || value.get<double>() > maximum) {
+    fail((where == "spec" ? "" : where + ".") + std::string(field),
+         "must be a whole number from " + std::to_string(minimum) + " to " +
+             std::to_string(maximum) + ", found " + shown(value));
+  }
+  return value.get<int>();
+}
+
+std::vector<double> channel_numbers(const json& input, const char* field, int channels) {
+  std::vector<double> numbers;
+  const auto found = input.find(field);
+  if (found == input.end()) return numbers;
+  const std::string where = std::string("input.") + field;
+  if (!found->is_array() || static_cast<int>(found->size()) != channels) {
+    fail(where, "must be a list of " + std::to_string(channels) + " numbers, one for each channel");
+  }
+  for (const json& value : *found) {
+    if (!value.is_number()) fail(where, "must be a list of numbers, found " + shown(value));
+    numbers.push_back(value.get<double>());
+  }
+  return numbers;
+}
+
+InputInfo read_input(const json& spec) {
+  const json& input = required(spec, "input", "spec");
+  InputInfo info;
+  info.shape = {extent(input, "channels", 1, 1024, "input"), extent(input, "height", 1, 4096, "input"),
+                extent(input, "width", 1, 4096, "input")};
+  for (const auto& [key, value] : input.items()) {
+    static const std::set<std::string> known{"channels", "height", "width", "mean",
+                                             "standard_deviation"};
+    if (!known.contains(key)) fail("input." + key, "is unknown; an input has " + joined(known));
+  }
+  info.mean = channel_numbers(input, "mean", info.shape.channels);
+  info.standard_deviation = channel_numbers(input, "standard_deviation", info.shape.channels);
+  for (const double deviation : info.standard_deviation) {
+    if (!(deviation > 0)) fail("input.standard_deviation", "must be above 0");
+  }
+  return info;
+}
+
+std::vector<std::string_view> layer_names() {
+  std::vector<std::string_view> names;
+  for (const OpType* type : op_types()) names.push_back(type->name);
+  return names;
+}
+
+// Value ids of a layer's inputs: those it names, or the layer before it.
+std::vector<int> read_inputs(const json& layer, const Graph& graph, const Node& node) {
+  const int previous = static_cast<int>(graph.nodes.size());
+  const auto found = layer.find("inputs");
+  if (found == layer.end()) {
+    if (node.op->min_inputs > 1) {
+      fail(node.name + ".inputs", "is missing; name the " + std::to_string(node.op->min_inputs) +
+                                      " or more layers that " + std::string(node.op->name) +
+                                      " takes");
+    }
+    return {previous};
+  }
+  if (!found->is_array()) fail(node.name + ".inputs", "must be a list of layer names");
+  std::vector<int> inputs;
+  for (const json& input : *found) {
+    if (input == "input") {
+      inputs.push_back(0);
+      continue;
+    }
+    const auto at = std::find_if(graph.nodes.begin(), graph.nodes.end(),
+                                 [&](const Node& other) { return input == other.name; });
+    if (at == graph.nodes.end()) {
+      fail(node.name + ".inputs", "names " + shown(input) + ", but no layer before it has that name");
+    }
+    inputs.push_back(static_cast<int>(at - graph.nodes.begin()) + 1);
+  }
+  const int count = static_cast<int>(inputs.size());
+  if (count < node.op->min_inputs || count > node.op->max_inputs) {
+    fail(node.name + ".inputs",
+         "names " + std::to_string(count) + " layers; " + std::string(node.op->name) + " takes " +
+             (node.op->min_inputs == node.op->max_inputs
+                  ? std::to_string(node.op->min_inputs)
+                  : std::to_string(node.op->min_inputs) + " to " +
+                        std::to_string(node.op->max_inputs)));
+  }
+  return inputs;
+}
+
+void read_fields(const json& layer, Node& node) {
+  for (const Field& field : node.op->fields) {
+    const auto found = layer.find(field.name);
+    if (found != layer.end()) {
+      FieldReader(node.name, field, *found).read(node.attributes);
+    } else if (field.required) {
+      fail(node.name + "." + std::string(field.name), "is missing");
+    }
+  }
+  for (const auto& [key, value] : layer.items()) {
+    if (key == "type" || key == "name" || key == "inputs") continue;
+    const auto known = [&](const Field& field) { return field.name == key; };
+    if (std::any_of(node.op->fields.begin(), node.op->fields.end(), known)) continue;
+    std::vector<std::string_view> names;
+    for (const Field& field : node.op->fields) names.push_back(field.name);
+    fail(node.name + "." + key, std::string("is unknown; ") + std::string(node.op->name) +
+                                    (names.empty() ? " has no fields" : " has " + joined(names)));
+  }
+}
+
+void read_layer(const json& layer, Graph& graph) {
+  const std::size_t index = graph.nodes.size();
+  const std::string position = "layers[" + std::to_string(index) + "]";
+  const json& type = required(layer, "type", position);
+  Node node;
+  node.index = static_cast<std::uint32_t>(index);
+  node.op = type.is_string() ? find_op(type.get<std::string>()) : nullptr;
+  if (!node.op) {
+    fail(position + ".type",
+         "unknown layer " + shown(type) + "; the layers are " + joined(layer_names()));
+  }
+  const auto name = layer.find("name");
+  if (name != layer.end() && (!name->is_string() || name->get<std::string>().empty())) {
+    fail(position + ".name", "must be a text, found " + shown(*name));
+  }
+  node.name = name != layer.end() ? name->get<std::string>()
+                                  : std::string(node.op->name) + std::to_string(index + 1);
+  if (node.name == "input") fail(position + ".name", "\"input\" is the image's own name");
+  for (const Node& other : graph.nodes) {
+    if (other.name == node.name) {
+      fail(position + ".name", "\"" + node.name + "\" is the name of two layers");
+    }
+  }
+  node.inputs = read_inputs(layer, graph, node);
+  for (const int input : node.inputs) node.in_shapes.push_back(graph.value_shape(input));
+  read_fields(layer, node);
+  if (node.attributes.units == Attributes::kClasses) node.attributes.units = graph.classes;
+  node.op->configure(node);
+  graph.nodes.push_back(std::move(node));
+}
+
+// Slab order: parameters with sharded gradients, the other trainable ones, running statistics.
+// Each starts on a multiple of 16 numbers.
+void place_parameters(Graph& graph) {
+  const auto place = [&](auto&& belongs) {
+    for (Node& node : graph.nodes) {
+      for (ParameterInfo& info : node.parameters) {
+        if (!belongs(node, info)) continue;
+        info.offset = graph.slab_size;
+        graph.slab_size += (info.size + 15) / 16 * 16;
+      }
+    }
+  };
+  place([](const Node& n, const ParameterInfo& p) { return p.trainable && n.op->sharded_gradient(); });
+  graph.sharded_size = graph.slab_size;
+  place([](const Node& n, const ParameterInfo& p) { return p.trainable && !n.op->sharded_gradient(); });
+  graph.trainable_size = graph.slab_size;
+  place([](const Node&, const ParameterInfo& p) { return !p.trainable; });
+}
+
+void check_output(const Graph& graph) {
+  const Node& last = graph.nodes.back();
+  if (last.out_shape != Shape{graph.classes, 1, 1}) {
+    fail(last.name, "is the last layer and gives " + to_string(last.out_shape) + ", but the model has " +
+                        std::to_string(graph.classes) +
+                        " classes; end with {\"type\": \"dense\", \"units\": \"classes\"}");
+  }
+  std::vector<bool> used(graph.nodes.size() + 1, false);
+  for (const Node& node : graph.nodes) {
+    for (const int input : node.inputs) used[static_cast<std::size_t>(input)] = true;
+  }
+  for (std::size_t i = 0; i + 1 < graph.nodes.size(); ++i) {
+    if (!used[i + 1]) {
+      fail(graph.nodes[i].name, "leads nowhere; name it in the \"inputs\" of a later layer or remove it");
+    }
+  }
+  if (graph.trainable_size == 0) fail("layers", "have no parameters, so there is nothing to train");
+}
+
+json pair_json(Pair pair) {
+  return pair.height == pair.width ? json(pair.height) : json::array({pair.height, pair.width});
+}
+
+json field_json(const Attributes& attributes, const Field& field) {
+  struct Writer {
+    const Attributes& a;
+    json operator()(int Attributes::* m) const { return a.*m; }
+    json operator()(double Attributes::* m) const { return a.*m; }
+    json operator()(bool Attributes::* m) const { return a.*m; }
+    json operator()(Pair Attributes::* m) const { return pair_json(a.*m); }
+    json operator()(Padding Attributes::* m) const {
+      const Padding& p = a.*m;
+      if (p.top == p.left && p.left == p.bottom && p.bottom == p.right) return p.top;
+      return json::array({p.top, p.left, p.bottom, p.right});
+    }
+  };
+  return std::visit(Writer{attributes}, field.target);
+}
+
+}  // namespace
+
+std::int64_t Graph::parameter_count() const {
+  std::int64_t count = 0;
+  for (const Node& node : nodes) count += node.parameter_count();
+  return count;
+}
+
+std::int64_t Graph::macs() const {
+  std::int64_t count = 0;
+  for (const Node& node : nodes) count += node.op->macs ? node.op->macs(node) : 0;
+  return count;
+}
+
+std::vector<const ParameterInfo*> Graph::parameters() const {
+  std::vector<const ParameterInfo*> list;
+  for (const Node& node : nodes) {
+    for (const ParameterInfo& info : node.parameters) list.push_back(&info);
+  }
+  return list;
+}
+
+Graph compile(const json& spec) {
+  if (!spec.is_object()) fail("spec", "must be a JSON object, found " + shown(spec));
+  for (const auto& [key, value] : spec.items()) {
+    static const std::set<std::string> known{"$schema", "name", "description", "input", "classes",
+                                             "layers"};
+    if (!known.contains(key)) fail(key, "is unknown; a spec has " + joined(known));
+  }
+  Graph graph;
+  const auto name = spec.find("name");
+  if (name != spec.end() && !name->is_string()) fail("name", "must be a text, found " + shown(*name));
+  graph.name = name != spec.end() ? name->get<std::string>() : "model";
+  graph.input = read_input(spec);
+  graph.classes = extent(spec, "classes", 2, 65536, "spec");
+  const json& layers = required(spec, "layers", "spec");
+  if (!layers.is_array() || layers.empty()) fail("layers", "must be a list with at least one layer");
+  if (layers.size() > 1000) fail("layers", "has more than 1,000 layers");
+  graph.nodes.reserve(layers.size());
+  for (const json& layer : layers) read_layer(layer, graph);
+  place_parameters(graph);
+  check_output(graph);
+  return graph;
+}
+
+json to_spec(const Graph& graph) {
+  json input{{"channels", graph.input.shape.channels},
+             {"height", graph.input.shape.height},
+             {"width", graph.input.shape.width}};
+  if (!graph.input.mean.empty()) input["mean"] = graph.input.mean;
+  if (!graph.input.standard_deviation.empty()) {
+    input["standard_deviation"] = graph.input.standard_deviation;
+  }
+  json layers = json::array();
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    json layer{{"type", node.op->name}, {"name", node.name}};
+    if (node.inputs != std::vector<int>{static_cast<int>(i)}) {
+      for (const int input_value : node.inputs) {
+        layer["inputs"].push_back(
+            input_value == 0 ? "input" : graph.nodes[static_cast<std::size_t>(input_value - 1)].name);
+      }
+    }
+    for (const Field& field : node.op->fields) layer[field.name] = field_json(node.attributes, field);
+    layers.push_back(std::move(layer));
+  }
+  return {{"name", graph.name}, {"input", input}, {"classes", graph.classes}, {"layers", layers}};
+}
+
+}  // namespace espalier

@@ -1,0 +1,397 @@
+// Convolution over one block. The inner loop is acc[t] += splat(weight[t]) · x for a tile of T
+// channels (and P neighbouring pixels where registers allow), so the input is read once for T
+// results and nothing is rearranged but the weights.
+//
+// Every result sums its products in one order: forward by (in channel, ky, kx), input gradient by
+// (ky, kx, out channel), weight gradient by (row, column) of the output, then lanes, then blocks.
+
+// Channels [0, count) in tiles of nearly equal size, none above kTile.
+struct Tiling {
+  int count;
+  int tiles;
+  explicit Tiling(int count, int largest) : count(count), tiles((count + largest - 1) / largest) {}
+  int begin(int tile) const { return static_cast<int>(static_cast<std::int64_t>(count) * tile / tiles); }
+  int size(int tile) const { return begin(tile + 1) - begin(tile); }
+};
+
+// Accumulators that fit the registers: 16 in a browser and with AVX2, 32 with AVX-512.
+inline constexpr int kRegisters = ESPALIER_VECTOR_BYTES == 64 ? 32 : 16;
+inline constexpr int kTile = kRegisters == 32 ? 10 : 6;
+// Neighbouring pixels at once, for a tile of T channels.
+template <int T>
+inline constexpr int kPixels = kRegisters == 32 ? (T <= 3 ? 8 : T <= 6 ? 4 : T <= 8 ? 3 : 2)
+                               : kVectors > 1 ? (T == 1 ? 4 : T == 2 ? 2 : 1)
+                                              : (T == 1 ? 8 : T == 2 ? 4 : T <= 4 ? 3 : 2);
+
+// Calls f.template operator()<n>() for 1 <= n <= Max.
+template <int Max, class F>
+ESPALIER_INLINE void dispatch(int n, F&& f) {
+  if constexpr (Max > 0) {
+    if (n == Max) {
+      f.template operator()<Max>();
+    } else {
+      dispatch<Max - 1>(n, static_cast<F&&>(f));
+    }
+  }
+}
+
+// The outputs [begin, end) whose tap `offset` (tap · dilation - padding) lies inside the input.
+struct Range {
+  int begin;
+  int end;
+};
+ESPALIER_INLINE Range valid_outputs(int offset, int stride, int in, int out) {
+  const int begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+  const int last = in - 1 - offset;
+  const int end = last < 0 ? 0 : last / stride + 1;
+  return {begin < out ? begin : out, end < out ? end : out};
+}
+ESPALIER_INLINE Range intersect(Range a, Range b) {
+  return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+}
+// The taps that lie inside the input for one output position `origin` (= out · stride - padding).
+ESPALIER_INLINE Range valid_taps(int origin, int dilation, int kernel, int in) {
+  const int begin = origin >= 0 ? 0 : (-origin + dilation - 1) / dilation;
+  const int last = in - 1 - origin;
+  const int end = last < 0 ? 0 : last / dilation + 1;
+  return {begin < kernel ? begin : kernel, end < kernel ? end : kernel};
+}
+
+// ---- packing
+
+// [tile][in / groups][kh][kw][T] for each group.
+inline void conv_pack_forward(const ConvShape& s, const real* weight, real* packed) {
+  const std::int64_t row = std::int64_t{s.group_in()} * s.taps();
+  const Tiling tiling(s.group_out(), kTile);
+  for (int group = 0; group < s.groups; ++group) {
+    for (int tile = 0; tile < tiling.tiles; ++tile) {
+      const real* source = weight + (std::int64_t{group} * s.group_out() + tiling.begin(tile)) * row;
+      const int size = tiling.size(tile);
+      for (std::int64_t i = 0; i < row; ++i) {
+        for (int t = 0; t < size; ++t) *packed++ = source[t * row + i];
+      }
+    }
+  }
+}
+
+// [tile of in channels][kh][kw][out / groups][T] for each group.
+inline void conv_pack_backward(const ConvShape& s, const real* weight, real* packed) {
+  const std::int64_t row = std::int64_t{s.group_in()} * s.taps();
+  const Tiling tiling(s.group_in(), kTile);
+  for (int group = 0; group < s.groups; ++group) {
+    const real* source = weight + std::int64_t{group} * s.group_out() * row;
+    for (int tile = 0; tile < tiling.tiles; ++tile) {
+      const int begin = tiling.begin(tile);
+      const int size = tiling.size(tile);
+      for (int tap = 0; tap < s.taps(); ++tap) {
+        for (int o = 0; o < s.group_out(); ++o) {
+          for (int t = 0; t < size; ++t) {
+            *packed++ = source[o * row + std::int64_t{begin + t} * s.taps() + tap];
+          }
+        }
+      }
+    }
+  }
+}
+
+// ---- forward
+
+// P neighbouring outputs of T channels; all taps of `ky`, `kx` lie inside the input.
+template <int T, int P>
+ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, const real* packed,
+                                         const real* bias, real* out, int y, int x, Range ky,
+                                         Range kx) {
+  Lanes acc[T][P];
+  for (int t = 0; t < T; ++t) {
+    const Lanes b = splat(bias ? bias[t] : real(0));
+    for (int p = 0; p < P; ++p) acc[t][p] = b;
+  }
+  const int step = s.stride_width * kLanes;
+  const int dilation = s.dilation_width * kLanes;
+  const std::int64_t plane = std::int64_t{s.in_height} * s.in_width * kLanes;
+  const int row = y * s.stride_height - s.pad_top;
+  const int column = x * s.stride_width - s.pad_left;
+  const real* origin = in + (std::int64_t{row} * s.in_width + column) * kLanes;
+  const int channels = s.group_in();
+  for (int i = 0; i < channels; ++i, origin += plane, packed += s.taps() * T) {
+    for (int a = ky.begin; a < ky.end; ++a) {
+      const real* px = origin + (std::int64_t{a} * s.dilation_height * s.in_width) * kLanes + kx.begin * dilation;
+      const real* pw = packed + (a * s.kernel_width + kx.begin) * T;
+      for (int b = kx.begin; b < kx.end; ++b, px += dilation, pw += T) {
+        Lanes value[P];
+        for (int p = 0; p < P; ++p) value[p] = load(px + p * step);
+        for (int t = 0; t < T; ++t) {
+          const Lanes w = splat(pw[t]);
+          for (int p = 0; p < P; ++p) acc[t][p] = madd(w, value[p], acc[t][p]);
+        }
+      }
+    }
+  }
+  const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  real* to = out + (std::int64_t{y} * s.out_width + x) * kLanes;
+  for (int t = 0; t < T; ++t) {
+    for (int p = 0; p < P; ++p) store(to + t * out_plane + p * kLanes, acc[t][p]);
+  }
+}
+
+template <int T>
+inline void conv_forward_tile(const ConvShape& s, const real* in, const real* packed,
+                              const real* bias, real* out) {
+  constexpr int P = kPixels<T>;
+  const Range inside = intersect(
+      valid_outputs(-s.pad_left, s.stride_width, s.in_width, s.out_width),
+      valid_outputs((s.kernel_width - 1) * s.dilation_width - s.pad_left, s.stride_width, s.in_width, s.out_width));
+  for (int y = 0; y < s.out_height; ++y) {
+    const Range ky = valid_taps(y * s.stride_height - s.pad_top, s.dilation_height, s.kernel_height, s.in_height);
+    int x = 0;
+    while (x < s.out_width) {
+      if (P > 1 && x >= inside.begin && x + P <= inside.end) {
+        conv_forward_pixels<T, P>(s, in, packed, bias, out, y, x, ky, {0, s.kernel_width});
+        x += P;
+      } else {
+        const Range kx = valid_taps(x * s.stride_width - s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
+        conv_forward_pixels<T, 1>(s, in, packed, bias, out, y, x, ky, kx);
+        ++x;
+      }
+    }
+  }
+}
+
+inline void conv_forward(const ConvShape& s, const real* in, const real* packed, const real* bias,
+                         real* out) {
+  const Tiling tiling(s.group_out(), kTile);
+  const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
+  const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  for (int group = 0; group < s.groups; ++group) {
+    for (int tile = 0; tile < tiling.tiles; ++tile) {
+      const int size = tiling.size(tile);
+      const int channel = group * s.group_out() + tiling.begin(tile);
+      dispatch<kTile>(size, [&]<int T>() {
+        conv_forward_tile<T>(s, in + group * s.group_in() * in_plane, packed,
+                             bias ? bias + channel : nullptr, out + channel * out_plane);
+      });
+      packed += std::int64_t{size} * s.group_in() * s.taps();
+    }
+  }
+}
+
+// ---- input gradient
+
+// The taps that send an output's gradient to input position `at` (with padding added): those with
+// at - tap·dilation a multiple of stride, inside the output.
+struct TapWalk {
+  int begin, end, step;  // taps
+  int out;               // the output position of tap `begin`
+  int out_step;          // how it moves from one of these taps to the next (never positive)
+};
+inline TapWalk taps_reaching(int at, int stride, int dilation, int kernel, int out) {
+  if (stride == 1 && dilation == 1) {
+    const int begin = at - (out - 1) > 0 ? at - (out - 1) : 0;
+    const int end = at + 1 < kernel ? at + 1 : kernel;
+    return {begin, end, 1, at - begin, -1};
+  }
+  TapWalk walk{0, 0, 1, 0, 0};
+  int previous = -1;
+  for (int tap = 0; tap < kernel; ++tap) {
+    const int distance = at - tap * dilation;
+    if (distance < 0 || distance % stride != 0 || distance / stride >= out) continue;
+    if (previous < 0) {
+      walk.begin = tap;
+      walk.out = distance / stride;
+    } else if (walk.out_step == 0) {
+      walk.step = tap - previous;
+      walk.out_step = -(walk.step * dilation / stride);
+    }
+    previous = tap;
+    walk.end = tap + 1;
+  }
+  return walk;
+}
+
+template <int T, int P>
+ESPALIER_INLINE void conv_input_gradient_pixels(const ConvShape& s, const real* grad_out,
+                                                const real* packed, real* grad_in, int y, int x,
+                                                const TapWalk& rows, const TapWalk& columns) {
+  Lanes acc[T][P];
+  for (int t = 0; t < T; ++t) {
+    for (int p = 0; p < P; ++p) acc[t][p] = splat(0);
+  }
+  const int channels = s.group_out();
+  const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  int out_y = rows.out;
+  for (int a = rows.begin; a < rows.end; a += rows.step, out_y += rows.out_step) {
+    int out_x = columns.out;
+    for (int b = columns.begin; b < columns.end; b += columns.step, out_x += columns.out_step) {
+      const real* pw = packed + std::int64_t{a * s.kernel_width + b} * channels * T;
+      const real* pg = grad_out + (std::int64_t{out_y} * s.out_width + out_x) * kLanes;
+      for (int o = 0; o < channels; ++o, pw += T, pg += out_plane) {
+        Lanes g[P];
+        for (int p = 0; p < P; ++p) g[p] = load(pg + p * kLanes);
+        for (int t = 0; t < T; ++t) {
+          const Lanes w = splat(pw[t]);
+          for (int p = 0; p < P; ++p) acc[t][p] = madd(w, g[p], acc[t][p]);
+        }
+      }
+    }
+  }
+  const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
+  real* to = grad_in + (std::int64_t{y} * s.in_width + x) * kLanes;
+  for (int t = 0; t < T; ++t) {
+    for (int p = 0; p < P; ++p) store(to + t * in_plane + p * kLanes, acc[t][p]);
+  }
+}
+
+template <int T>
+inline void conv_input_gradient_tile(const ConvShape& s, const real* grad_out, const real* packed,
+                                     real* grad_in) {
+  constexpr int P = kPixels<T>;
+  // Columns that every tap reaches from inside the output, so that P neighbours walk together.
+  const bool unit = s.stride_width == 1 && s.dilation_width == 1;
+  const Range inside = unit ? Range{s.kernel_width - 1 - s.pad_left, s.out_width - s.pad_left} : Range{0, 0};
+  for (int y = 0; y < s.in_height; ++y) {
+    const TapWalk rows = taps_reaching(y + s.pad_top, s.stride_height, s.dilation_height, s.kernel_height, s.out_height);
+    int x = 0;
+    while (x < s.in_width) {
+      const TapWalk columns = taps_reaching(x + s.pad_left, s.stride_width, s.dilation_width, s.kernel_width, s.out_width);
+      if (P > 1 && x >= inside.begin && x + P <= inside.end && x + P <= s.in_width) {
+        conv_input_gradient_pixels<T, P>(s, grad_out, packed, grad_in, y, x, rows, columns);
+        x += P;
+      } else {
+        conv_input_gradient_pixels<T, 1>(s, grad_out, packed, grad_in, y, x, rows, columns);
+        ++x;
+      }
+    }
+  }
+}
+
+inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const real* packed,
+                                real* grad_in) {
+  const Tiling tiling(s.group_in(), kTile);
+  const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
+  const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  for (int group = 0; group < s.groups; ++group) {
+    for (int tile = 0; tile < tiling.tiles; ++tile) {
+      const int size = tiling.size(tile);
+      const int channel = group * s.group_in() + tiling.begin(tile);
+      dispatch<kTile>(size, [&]<int T>() {
+        conv_input_gradient_tile<T>(s, grad_out + group * s.group_out() * out_plane, packed,
+                                    grad_in + channel * in_plane);
+      });
+      packed += std::int64_t{size} * s.group_out() * s.taps();
+    }
+  }
+}
+
+// ---- weight gradient
+
+// One register of lanes at a time: where a block is two registers wide, each is summed by itself
+// and both meet in the tree over lanes. That leaves room for twice the tile.
+//
+// Accumulates T output channels x K taps of one kernel row: sums[t][k] over all output pixels.
+template <int T, int K>
+ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, const real* grad_out,
+                                          int ky, int kx, Vector (&acc)[T][K]) {
+  const int step = s.stride_width * kLanes;
+  const int dilation = s.dilation_width * kLanes;
+  const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  for (int t = 0; t < T; ++t) {
+    for (int k = 0; k < K; ++k) acc[t][k] = Vector{};
+  }
+  const int row_offset = ky * s.dilation_height - s.pad_top;
+  const Range rows = valid_outputs(row_offset, s.stride_height, s.in_height, s.out_height);
+  const int first = kx * s.dilation_width - s.pad_left;
+  const int last = first + (K - 1) * s.dilation_width;
+  Range inside = intersect(valid_outputs(first, s.stride_width, s.in_width, s.out_width),
+                           valid_outputs(last, s.stride_width, s.in_width, s.out_width));
+  if (inside.end < inside.begin) inside.end = inside.begin;
+
+  for (int y = rows.begin; y < rows.end; ++y) {
+    const real* pg = grad_out + std::int64_t{y} * s.out_width * kLanes;
+    const real* px = in + (std::int64_t{y * s.stride_height + row_offset} * s.in_width + first) * kLanes;
+    const auto border = [&](int from, int to) {
+      for (int x = from; x < to; ++x) {
+        for (int k = 0; k < K; ++k) {
+          const int column = x * s.stride_width + first + k * s.dilation_width;
+          if (column < 0 || column >= s.in_width) continue;
+          const Vector value = load_vector(px + x * step + k * dilation);
+          for (int t = 0; t < T; ++t) {
+            acc[t][k] = madd(value, load_vector(pg + t * out_plane + x * kLanes), acc[t][k]);
+          }
+        }
+      }
+    };
+    border(0, inside.begin);
+    for (int x = inside.begin; x < inside.end; ++x) {
+      Vector g[T];
+      for (int t = 0; t < T; ++t) g[t] = load_vector(pg + t * out_plane + x * kLanes);
+      for (int k = 0; k < K; ++k) {
+        const Vector value = load_vector(px + x * step + k * dilation);
+        for (int t = 0; t < T; ++t) acc[t][k] = madd(value, g[t], acc[t][k]);
+      }
+    }
+    border(inside.end, s.out_width);
+  }
+}
+
+template <int T, int K>
+inline void weight_gradient_block(const ConvShape& s, const real* in, const real* grad_out, int ky,
+                                  int kx, real* grad_weight, std::int64_t row) {
+  alignas(64) real lanes[T][K][kLanes];
+  for (int i = 0; i < kVectors; ++i) {
+    Vector acc[T][K];
+    weight_gradient_tile<T, K>(s, in + i * kWidth, grad_out + i * kWidth, ky, kx, acc);
+    for (int t = 0; t < T; ++t) {
+      for (int k = 0; k < K; ++k) store_vector(&lanes[t][k][i * kWidth], acc[t][k]);
+    }
+  }
+  for (int group = 0; group < kLanes; group += 8) {
+    for (int t = 0; t < T; ++t) {
+      for (int k = 0; k < K; ++k) {
+        grad_weight[t * row + ky * s.kernel_width + kx + k] += sum8(&lanes[t][k][group]);
+      }
+    }
+  }
+}
+
+// Tile sizes by the taps of a row: T x K accumulators, T + 1 registers for operands.
+template <int K>
+inline constexpr int kGradientTile = kRegisters == 32 ? (K == 1 ? 12 : K == 2 ? 8 : K == 3 ? 7 : K == 4 ? 6 : 5)
+                                                      : (K == 1 ? 6 : K == 2 ? 5 : K == 3 ? 4 : K == 4 ? 3 : 2);
+inline constexpr int kMaxTaps = 5;
+
+inline void conv_weight_gradient(const ConvShape& s, const real* in, const real* grad_out,
+                                 real* grad_weight) {
+  const std::int64_t row = std::int64_t{s.group_in()} * s.taps();
+  const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
+  const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  const Tiling taps(s.kernel_width, kMaxTaps);
+  for (int part = 0; part < taps.tiles; ++part) {
+    dispatch<kMaxTaps>(taps.size(part), [&]<int K>() {
+      const Tiling channels(s.group_out(), kGradientTile<K>);
+      for (int group = 0; group < s.groups; ++group) {
+        for (int tile = 0; tile < channels.tiles; ++tile) {
+          const int o = group * s.group_out() + channels.begin(tile);
+          dispatch<kGradientTile<K>>(channels.size(tile), [&]<int T>() {
+            for (int i = 0; i < s.group_in(); ++i) {
+              for (int ky = 0; ky < s.kernel_height; ++ky) {
+                weight_gradient_block<T, K>(
+                    s, in + (std::int64_t{group} * s.group_in() + i) * in_plane,
+                    grad_out + o * out_plane, ky, taps.begin(part),
+                    grad_weight + o * row + std::int64_t{i} * s.taps(), row);
+              }
+            }
+          });
+        }
+      }
+    });
+  }
+}
+
+// grad_bias[c] += sum over pixels and lanes.
+inline void channel_sums(const real* grad_out, int channels, int pixels, real* grad_bias) {
+  for (int c = 0; c < channels; ++c, grad_out += std::int64_t{pixels} * kLanes) {
+    Lanes sum = splat(0);
+    for (int i = 0; i < pixels; ++i) sum = sum + load(grad_out + std::int64_t{i} * kLanes);
+    add_groups(sum, grad_bias[c]);
+  }
+}

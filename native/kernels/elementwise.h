@@ -1,0 +1,179 @@
+// Loops over lanes with no neighbours: activations, batch norm, addition, dropout, softmax.
+
+template <class F>
+ESPALIER_INLINE void for_each_vector(int size, F&& f) {
+  for (int i = 0; i < size; i += kWidth) f(i);
+}
+
+inline void activation_forward(Activation kind, real slope, int size, const real* in, real* out) {
+  const Vector zero{};
+  switch (kind) {
+    case Activation::kRelu:
+      for_each_vector(size, [&](int i) {
+        const Vector x = load_vector(in + i);
+        store_vector(out + i, x > zero ? x : zero);
+      });
+      return;
+    case Activation::kRelu6:
+      for_each_vector(size, [&](int i) {
+        const Vector six = splat_vector(real(6));
+        Vector x = load_vector(in + i);
+        x = x > zero ? x : zero;
+        store_vector(out + i, x < six ? x : six);
+      });
+      return;
+    case Activation::kLeakyRelu:
+      for_each_vector(size, [&](int i) {
+        const Vector x = load_vector(in + i);
+        store_vector(out + i, x > zero ? x : x * splat_vector(slope));
+      });
+      return;
+    case Activation::kTanh:
+      for_each_vector(size, [&](int i) { store_vector(out + i, tanh(load_vector(in + i))); });
+      return;
+    case Activation::kSigmoid:
+      for_each_vector(size, [&](int i) { store_vector(out + i, sigmoid(load_vector(in + i))); });
+      return;
+  }
+}
+
+inline void activation_backward(Activation kind, real slope, int size, const real* out,
+                                const real* grad_out, real* grad_in) {
+  const Vector zero{};
+  const auto each = [&](auto&& derivative_times) {
+    for_each_vector(size, [&](int i) {
+      store_vector(grad_in + i, derivative_times(load_vector(out + i), load_vector(grad_out + i)));
+    });
+  };
+  switch (kind) {
+    case Activation::kRelu: each([&](Vector y, Vector g) { return y > zero ? g : zero; }); return;
+    case Activation::kRelu6:
+      each([&](Vector y, Vector g) {
+        const Vector inside = y > zero ? g : zero;
+        return y < splat_vector(real(6)) ? inside : zero;
+      });
+      return;
+    case Activation::kLeakyRelu:
+      each([&](Vector y, Vector g) { return y > zero ? g : g * splat_vector(slope); });
+      return;
+    case Activation::kTanh:
+      each([&](Vector y, Vector g) { return g * (splat_vector(real(1)) - y * y); });
+      return;
+    case Activation::kSigmoid:
+      each([&](Vector y, Vector g) { return g * (y * (splat_vector(real(1)) - y)); });
+      return;
+  }
+}
+
+inline void scale_shift(const real* in, int channels, int pixels, const real* scale,
+                        const real* shift, real* out) {
+  for (int c = 0; c < channels; ++c) {
+    const Vector a = splat_vector(scale[c]), b = splat_vector(shift[c]);
+    const int end = pixels * kLanes;
+    for (int i = 0; i < end; i += kWidth) store_vector(out + i, madd(load_vector(in + i), a, b));
+    in += end;
+    out += end;
+  }
+}
+
+// 1 in the first `valid` lanes, 0 behind them.
+ESPALIER_INLINE Lanes valid_mask(int valid) {
+  alignas(64) real mask[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) mask[lane] = lane < valid ? real(1) : real(0);
+  return load(mask);
+}
+
+ESPALIER_INLINE void store_groups(const Lanes& a, int row, int channels, int c, real* partial) {
+  alignas(64) real lanes[kLanes];
+  store(lanes, a);
+  for (int group = 0; group < kLanes / 8; ++group) {
+    partial[(group * 2 + row) * channels + c] = sum8(lanes + group * 8);
+  }
+}
+
+inline void centered_moments(const real* in, int channels, int pixels, const real* center,
+                             int valid, real* partial) {
+  const Lanes mask = valid_mask(valid);
+  for (int c = 0; c < channels; ++c) {
+    const Lanes middle = splat(center[c]);
+    Lanes sum = splat(0), squares = splat(0);
+    for (int i = 0; i < pixels; ++i, in += kLanes) {
+      const Lanes x = load(in) - middle;
+      sum = sum + x;
+      squares = madd(x, x, squares);
+    }
+    store_groups(sum * mask, 0, channels, c, partial);
+    store_groups(squares * mask, 1, channels, c, partial);
+  }
+}
+
+inline void gradient_moments(const real* in, const real* grad_out, int channels, int pixels,
+                             const real* center, real* partial) {
+  for (int c = 0; c < channels; ++c) {
+    const Lanes middle = splat(center[c]);
+    Lanes sum = splat(0), products = splat(0);
+    for (int i = 0; i < pixels; ++i, in += kLanes, grad_out += kLanes) {
+      const Lanes g = load(grad_out);
+      sum = sum + g;
+      products = madd(g, load(in) - middle, products);
+    }
+    store_groups(sum, 0, channels, c, partial);
+    store_groups(products, 1, channels, c, partial);
+  }
+}
+
+inline void combine(const real* grad_out, const real* in, int channels, int pixels, const real* a,
+                    const real* b, const real* d, int valid, real* out) {
+  const Lanes mask = valid_mask(valid);
+  for (int c = 0; c < channels; ++c) {
+    const Lanes ka = splat(a[c]), kb = splat(b[c]), kd = splat(d[c]);
+    for (int i = 0; i < pixels; ++i, in += kLanes, grad_out += kLanes, out += kLanes) {
+      const Lanes sum = madd(load(grad_out), ka, madd(load(in), kb, kd));
+      store(out, valid == kLanes ? sum : sum * mask);
+    }
+  }
+}
+
+inline void add(int size, const real* a, const real* b, real* out) {
+  for_each_vector(size, [&](int i) { store_vector(out + i, load_vector(a + i) + load_vector(b + i)); });
+}
+
+// A 32-bit mix of (key, image, position): the finalizer of MurmurHash3 over a Weyl sequence.
+ESPALIER_INLINE std::uint32_t mix(std::uint64_t key, std::uint32_t image, std::uint32_t position) {
+  std::uint32_t h = static_cast<std::uint32_t>(key) ^ (image * 0x9E3779B9u);
+  h ^= h >> 16;
+  h *= 0x85EBCA6Bu;
+  h += position * 0xC2B2AE35u + static_cast<std::uint32_t>(key >> 32);
+  h ^= h >> 16;
+  h *= 0x85EBCA6Bu;
+  h ^= h >> 13;
+  h *= 0xC2B2AE35u;
+  h ^= h >> 16;
+  return h;
+}
+
+inline void dropout(int size, double rate, std::uint64_t key, std::uint64_t first_image,
+                    const real* in, real* out) {
+  const auto threshold = static_cast<std::uint32_t>(rate * 4294967295.0);
+  const auto scale = static_cast<real>(1.0 / (1.0 - rate));
+  for (int i = 0; i < size; ++i, in += kLanes, out += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const std::uint32_t bits = mix(key, static_cast<std::uint32_t>(first_image) + static_cast<std::uint32_t>(lane),
+                                     static_cast<std::uint32_t>(i));
+      out[lane] = bits >= threshold ? in[lane] * scale : real(0);
+    }
+  }
+}
+
+inline void softmax_terms(int classes, const real* logits, real* terms, real* sums, real* largest) {
+  Lanes top = load(logits);
+  for (int c = 1; c < classes; ++c) top = max(top, load(logits + c * kLanes));
+  Lanes sum = splat(0);
+  for (int c = 0; c < classes; ++c) {
+    const Lanes term = exp(load(logits + c * kLanes) - top);
+    store(terms + c * kLanes, term);
+    sum = sum + term;
+  }
+  store(sums, sum);
+  store(largest, top);
+}

@@ -1,0 +1,54 @@
+// One variant of all inner loops. CMake compiles this file once for each kind of processor, with
+// ESPALIER_VARIANT (its name), ESPALIER_LANES, ESPALIER_VECTOR_BYTES and ESPALIER_FUSED.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#endif
+
+#include "kernels/kernels.h"
+
+#define ESPALIER_STRING(x) #x
+#define ESPALIER_NAME(x) ESPALIER_STRING(x)
+
+namespace espalier::ESPALIER_VARIANT {
+
+#include "kernels/lanes.h"
+
+#include "kernels/conv.h"
+#include "kernels/dense.h"
+#include "kernels/elementwise.h"
+#include "kernels/pool.h"
+#include "kernels/update.h"
+
+extern const Kernels kKernels;
+constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
+                       .lanes = kLanes,
+                       .fused = ESPALIER_FUSED,
+                       .conv_pack_forward = conv_pack_forward,
+                       .conv_pack_backward = conv_pack_backward,
+                       .conv_forward = conv_forward,
+                       .conv_input_gradient = conv_input_gradient,
+                       .conv_weight_gradient = conv_weight_gradient,
+                       .channel_sums = channel_sums,
+                       .transpose_block = transpose_block,
+                       .dense_weight_gradient = dense_weight_gradient,
+                       .max_pool_forward = max_pool_forward,
+                       .max_pool_backward = max_pool_backward,
+                       .avg_pool_forward = avg_pool_forward,
+                       .avg_pool_backward = avg_pool_backward,
+                       .activation_forward = activation_forward,
+                       .activation_backward = activation_backward,
+                       .scale_shift = scale_shift,
+                       .centered_moments = centered_moments,
+                       .gradient_moments = gradient_moments,
+                       .combine = combine,
+                       .add = add,
+                       .dropout = dropout,
+                       .softmax_terms = softmax_terms,
+                       .update = update,
+                       .sum_of_squares = sum_of_squares};
+
+}  // namespace espalier::ESPALIER_VARIANT

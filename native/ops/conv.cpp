@@ -1,0 +1,153 @@
+// Convolution (cross-correlation, as everywhere in the field):
+//
+//   out[o][y][x] = bias[o] + sum over i, ky, kx of
+//                  weight[o][i][ky][kx] · in[i][y·stride + ky·dilation - top][x·stride + …]
+//
+// weight: [out_channels][in_channels / groups][kernel_height][kernel_width]; output channel o sees
+// the input channels of its group only.
+#include "ops/configure.h"
+#include "ops/op.h"
+
+namespace espalier {
+namespace {
+
+constexpr Field kFields[] = {
+    {.name = "out_channels",
+     .target = &Attributes::out_channels,
+     .summary = "Number of filters; \"depthwise\" groups default it to the input's channels.",
+     .minimum = 1,
+     .maximum = 1 << 16},
+    {.name = "kernel",
+     .target = &Attributes::kernel,
+     .summary = "Height and width of a filter.",
+     .required = true,
+     .minimum = 1,
+     .maximum = 255},
+    {.name = "stride",
+     .target = &Attributes::stride,
+     .summary = "Input pixels from one output pixel to the next.",
+     .minimum = 1,
+     .maximum = 255},
+    {.name = "dilation",
+     .target = &Attributes::dilation,
+     .summary = "Input pixels from one tap to the next.",
+     .minimum = 1,
+     .maximum = 255},
+    {.name = "padding",
+     .target = &Attributes::padding,
+     .summary = "Zeros around the image: \"same\", \"valid\", a number, [vertical, horizontal] or "
+                "[top, left, bottom, right].",
+     .maximum = 255},
+    {.name = "groups",
+     .target = &Attributes::groups,
+     .summary = "Independent groups of channels; \"depthwise\" is one for each input channel.",
+     .minimum = 1,
+     .maximum = 1 << 16,
+     .keyword = "depthwise",
+     .keyword_value = Attributes::kDepthwise},
+    {.name = "bias",
+     .target = &Attributes::bias,
+     .summary = "Adds a learned number to each output channel."},
+};
+
+ConvShape shape_of(const Node& node) {
+  const Attributes& a = node.attributes;
+  const Shape& in = node.in_shape();
+  const Shape& out = node.out_shape;
+  return {.in_channels = in.channels,
+          .in_height = in.height,
+          .in_width = in.width,
+          .out_channels = out.channels,
+          .out_height = out.height,
+          .out_width = out.width,
+          .kernel_height = a.kernel.height,
+          .kernel_width = a.kernel.width,
+          .stride_height = a.stride.height,
+          .stride_width = a.stride.width,
+          .dilation_height = a.dilation.height,
+          .dilation_width = a.dilation.width,
+          .pad_top = a.padding.top,
+          .pad_left = a.padding.left,
+          .groups = a.groups};
+}
+
+void configure(Node& node) {
+  Attributes& a = node.attributes;
+  if (a.stride == Pair{0, 0}) a.stride = {1, 1};
+  const int in_channels = node.in_shape().channels;
+  if (a.groups == Attributes::kDepthwise) {
+    a.groups = in_channels;
+    if (a.out_channels == 0) a.out_channels = in_channels;
+  }
+  if (a.out_channels == 0) {
+    spec_error(node, "out_channels", "is missing; give the number of filters");
+  }
+  if (in_channels % a.groups != 0 || a.out_channels % a.groups != 0) {
+    spec_error(node, "groups", std::to_string(a.groups) + " groups do not divide " +
+                                   std::to_string(in_channels) + " input and " +
+                                   std::to_string(a.out_channels) + " output channels");
+  }
+  node.out_shape.channels = a.out_channels;
+  resolve_window(node, a.kernel, a.stride, a.dilation);
+  const int fan_in = in_channels / a.groups * a.kernel.height * a.kernel.width;
+  add_parameter(node, "weight",
+                {a.out_channels, in_channels / a.groups, a.kernel.height, a.kernel.width},
+                Initializer::kKaimingUniform, fan_in);
+  if (a.bias) add_parameter(node, "bias", {a.out_channels}, Initializer::kZero);
+}
+
+std::int64_t packed_size(const Node& node) {
+  return 2 * std::int64_t{shape_of(node).group_out()} * shape_of(node).in_channels *
+             shape_of(node).taps() + 64;
+}
+
+// The forward order first, then the order of the input gradient.
+const real* packed_backward(const Node& node, const real* packed) {
+  return packed + node.parameters[0].size;
+}
+
+void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed,
+             bool training) {
+  const ConvShape shape = shape_of(node);
+  const real* weight = value + node.parameters[0].offset;
+  kernels.conv_pack_forward(shape, weight, packed);
+  if (training) kernels.conv_pack_backward(shape, weight, packed + node.parameters[0].size);
+}
+
+void forward(const BlockContext& c) {
+  const real* bias = c.node.attributes.bias ? c.value + c.node.parameters[1].offset : nullptr;
+  c.kernels.conv_forward(shape_of(c.node), c.in[0], c.packed, bias, c.out);
+}
+
+void backward(const BlockContext& c) {
+  const ConvShape shape = shape_of(c.node);
+  c.kernels.conv_weight_gradient(shape, c.in[0], c.grad_out,
+                                 c.gradient + c.node.parameters[0].offset);
+  if (c.node.attributes.bias) {
+    c.kernels.channel_sums(c.grad_out, shape.out_channels, c.node.out_shape.pixels(),
+                           c.gradient + c.node.parameters[1].offset);
+  }
+  if (c.grad_in[0]) {
+    c.kernels.conv_input_gradient(shape, c.grad_out, packed_backward(c.node, c.packed),
+                                  c.grad_in[0]);
+  }
+}
+
+std::int64_t macs(const Node& node) {
+  return node.parameters[0].size * node.out_shape.pixels();
+}
+
+}  // namespace
+
+constinit const OpType kConv{.name = "conv",
+                   .summary = "2-D convolution, grouped or depthwise.",
+                   .fields = kFields,
+                   .configure = configure,
+                   .forward = forward,
+                   .backward = backward,
+                   .macs = macs,
+                   .needs_input = true,
+                   .packed_size = packed_size,
+                   .prepare = prepare};
+
+}  // namespace espalier

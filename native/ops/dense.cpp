@@ -1,0 +1,129 @@
+// Fully connected layer: out[u] = bias[u] + sum over k of weight[u][k] · in[k].
+//
+// weight: [units][inputs]. Forward and input gradient are a convolution over one pixel. The weight
+// gradient is a matrix product over a whole round of images (DESIGN.md section 1): each block
+// leaves its inputs, transposed, and its output gradients in the round stash.
+#include <algorithm>
+
+#include "ops/configure.h"
+#include "ops/op.h"
+
+namespace espalier {
+namespace {
+
+constexpr Field kFields[] = {
+    {.name = "units",
+     .target = &Attributes::units,
+     .summary = "Number of outputs; \"classes\" is the number of classes of the model.",
+     .required = true,
+     .minimum = 1,
+     .maximum = 1 << 20,
+     .keyword = "classes",
+     .keyword_value = Attributes::kClasses},
+    {.name = "bias",
+     .target = &Attributes::bias,
+     .summary = "Adds a learned number to each output."},
+};
+
+ConvShape shape_of(const Node& node) {
+  return {.in_channels = node.in_shape().size(),
+          .in_height = 1,
+          .in_width = 1,
+          .out_channels = node.out_shape.channels,
+          .out_height = 1,
+          .out_width = 1,
+          .kernel_height = 1,
+          .kernel_width = 1,
+          .stride_height = 1,
+          .stride_width = 1,
+          .dilation_height = 1,
+          .dilation_width = 1,
+          .pad_top = 0,
+          .pad_left = 0,
+          .groups = 1};
+}
+
+void configure(Node& node) {
+  const Attributes& a = node.attributes;
+  node.out_shape = {a.units, 1, 1};
+  const int inputs = node.in_shape().size();
+  add_parameter(node, "weight", {a.units, inputs}, Initializer::kKaimingUniform, inputs);
+  if (a.bias) add_parameter(node, "bias", {a.units}, Initializer::kZero);
+}
+
+std::int64_t packed_size(const Node& node) { return 2 * node.parameters[0].size + 64; }
+
+void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed,
+             bool training) {
+  const ConvShape shape = shape_of(node);
+  const real* weight = value + node.parameters[0].offset;
+  kernels.conv_pack_forward(shape, weight, packed);
+  if (training) kernels.conv_pack_backward(shape, weight, packed + node.parameters[0].size);
+}
+
+void forward(const BlockContext& c) {
+  const real* bias = c.node.attributes.bias ? c.value + c.node.parameters[1].offset : nullptr;
+  c.kernels.conv_forward(shape_of(c.node), c.in[0], c.packed, bias, c.out);
+}
+
+// The stash: transposed inputs [64][transposed_stride], then output gradients
+// [64 / lanes][units][lanes].
+int transposed_stride(const Node& node) { return (node.in_shape().size() + 15) / 16 * 16; }
+std::int64_t transposed_size(const Node& node) {
+  return std::int64_t{kRoundImages} * transposed_stride(node);
+}
+std::int64_t stash_size(const Node& node) {
+  return transposed_size(node) + std::int64_t{kRoundImages} * node.out_shape.channels;
+}
+
+void backward(const BlockContext& c) {
+  const int inputs = c.node.in_shape().size();
+  const int units = c.node.out_shape.channels;
+  const int stride = transposed_stride(c.node);
+  c.kernels.transpose_block(c.in[0], inputs, stride,
+                            c.stash + std::int64_t{c.image_in_round} * stride);
+  std::copy_n(c.grad_out, std::int64_t{units} * c.kernels.lanes,
+              c.stash + transposed_size(c.node) + std::int64_t{c.image_in_round} * units);
+  if (c.grad_in[0]) {
+    c.kernels.conv_input_gradient(shape_of(c.node), c.grad_out,
+                                  c.packed + c.node.parameters[0].size, c.grad_in[0]);
+  }
+}
+
+void round_backward(const RoundContext& c) {
+  const int inputs = c.node.in_shape().size();
+  const int units = c.node.out_shape.channels;
+  const real* grads = c.stash + transposed_size(c.node);
+  const int begin = units * c.part / c.parts;
+  const int end = units * (c.part + 1) / c.parts;
+  c.kernels.dense_weight_gradient(c.stash, transposed_stride(c.node), grads, c.images, inputs,
+                                  units, begin, end, !c.first,
+                                  c.gradient + c.node.parameters[0].offset);
+  if (!c.node.attributes.bias) return;
+  real* grad_bias = c.gradient + c.node.parameters[1].offset;
+  if (c.first) std::fill(grad_bias + begin, grad_bias + end, real{0});
+  const int lanes = c.kernels.lanes;
+  for (int image = 0; image < c.images; image += lanes) {
+    c.kernels.channel_sums(grads + std::int64_t{image} * units + std::int64_t{begin} * lanes,
+                           end - begin, 1, grad_bias + begin);
+  }
+}
+
+std::int64_t macs(const Node& node) { return node.parameters[0].size; }
+
+}  // namespace
+
+constinit const OpType kDense{.name = "dense",
+                    .summary = "Fully connected layer.",
+                    .fields = kFields,
+                    .configure = configure,
+                    .forward = forward,
+                    .backward = backward,
+                    .macs = macs,
+                    .needs_input = true,
+                    .packed_size = packed_size,
+                    .prepare = prepare,
+                    .stash_size = stash_size,
+                    .round_backward = round_backward};
+
+}  // namespace espalier

@@ -1,0 +1,121 @@
+// Inference over a split or a few images: accuracy, confusion, probabilities, feature maps.
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/math.h"
+#include "train/trainer.h"
+
+namespace espalier {
+namespace {
+
+constexpr int kSlice = 256;
+constexpr int kPredictBatch = 64;
+
+}  // namespace
+
+Evaluator::Evaluator(const Model& model, const Dataset& dataset, const Split& split, const Kernels& kernels,
+                     ThreadPool& pool)
+    : model_(model),
+      split_(split),
+      pool_(pool),
+      batcher_(dataset.channels, dataset.height, dataset.width, kernels.lanes, kSlice, model.graph.input.mean,
+               model.graph.input.standard_deviation),
+      executor_(model.graph, kernels, pool, {.max_batch = kSlice}) {
+  check_fits(model.graph, dataset);
+  const auto classes = static_cast<std::size_t>(model.graph.classes);
+  const auto count = static_cast<std::size_t>(split.count());
+  logits_.resize(kSlice * classes);
+  result_.confusion.resize(classes * classes);
+  result_.predictions.resize(count);
+  result_.confidences.resize(count);
+  executor_.prepare(model.parameters);
+}
+
+bool Evaluator::advance() {
+  const int count = std::min(kSlice, split_.count() - next_);
+  if (count <= 0) return false;
+  const int classes = model_.graph.classes;
+  const auto image_size = static_cast<std::size_t>(model_.graph.input.shape.size());
+  batcher_.load_plain(split_.images.data() + static_cast<std::size_t>(next_) * image_size, count, pool_);
+  executor_.infer({.images = batcher_.images(), .count = count}, model_.parameters, logits_.data());
+  for (int i = 0; i < count; ++i) {
+    const real* logits = logits_.data() + static_cast<std::ptrdiff_t>(i) * classes;
+    const auto at = static_cast<std::size_t>(next_ + i);
+    const int label = split_.labels[at];
+    const int predicted = static_cast<int>(std::max_element(logits, logits + classes) - logits);
+    double sum = 0;
+    for (int c = 0; c < classes; ++c) sum += math::exp(double{logits[c]} - double{logits[predicted]});
+    loss_sum_ += math::log(sum) + double{logits[predicted]} - double{logits[label]};
+    correct_ += predicted == label ? 1 : 0;
+    ++result_.confusion[static_cast<std::size_t>(label * classes + predicted)];
+    result_.predictions[at] = static_cast<std::uint16_t>(predicted);
+    result_.confidences[at] = static_cast<float>(1 / sum);
+  }
+  next_ += count;
+  return next_ < split_.count();
+}
+
+const EvaluationResult& Evaluator::result() {
+  result_.count = next_;
+  result_.accuracy = next_ > 0 ? static_cast<double>(correct_) / next_ : 0;
+  result_.loss = next_ > 0 ? loss_sum_ / next_ : 0;
+  return result_;
+}
+
+EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Split& split, const Kernels& kernels,
+                          ThreadPool& pool) {
+  Evaluator evaluator(model, dataset, split, kernels, pool);
+  while (evaluator.advance()) {
+  }
+  return evaluator.result();
+}
+
+Predictor::Predictor(const Model& model, const Kernels& kernels, ThreadPool& pool)
+    : model_(model),
+      pool_(pool),
+      batcher_(model.graph.input.shape.channels, model.graph.input.shape.height, model.graph.input.shape.width,
+               kernels.lanes, kPredictBatch, model.graph.input.mean, model.graph.input.standard_deviation),
+      executor_(model.graph, kernels, pool, {.max_batch = kPredictBatch, .keep_values = true}) {
+  logits_.resize(static_cast<std::size_t>(kPredictBatch * model.graph.classes));
+  prepare();
+}
+
+void Predictor::prepare() { executor_.prepare(model_.parameters); }
+
+void Predictor::predict(const std::uint8_t* images, int count, real* probabilities) {
+  const int classes = model_.graph.classes;
+  const std::ptrdiff_t image_size = model_.graph.input.shape.size();
+  for (int first = 0; first < count; first += kPredictBatch) {
+    const int slice = std::min(kPredictBatch, count - first);
+    batcher_.load_plain(images + first * image_size, slice, pool_);
+    executor_.infer({.images = batcher_.images(), .count = slice}, model_.parameters, logits_.data());
+    for (std::ptrdiff_t i = 0; i < slice; ++i) {
+      softmax(logits_.data() + i * classes, classes, probabilities + (first + i) * classes);
+    }
+  }
+}
+
+std::vector<real> Predictor::activation(const std::uint8_t* image, std::string_view layer, Shape& shape) {
+  int value = 0;
+  if (layer != "input") {
+    const auto& nodes = model_.graph.nodes;
+    const auto at = std::find_if(nodes.begin(), nodes.end(), [&](const Node& n) { return n.name == layer; });
+    if (at == nodes.end()) {
+      throw Error(ErrorCode::kArgument, std::string(layer), "is not a layer of the model \"" + model_.graph.name + "\"");
+    }
+    value = static_cast<int>(at - nodes.begin()) + 1;
+  }
+  shape = model_.graph.value_shape(value);
+  std::vector<real> out(static_cast<std::size_t>(shape.size()));
+  batcher_.load_plain(image, 1, pool_);
+  if (value == 0) {
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = batcher_.images()[i * static_cast<std::size_t>(executor_.plan().lanes)];
+    return out;
+  }
+  executor_.infer({.images = batcher_.images(), .count = 1}, model_.parameters, logits_.data());
+  executor_.copy_value(value, 0, out.data());
+  return out;
+}
+
+}  // namespace espalier

@@ -1,0 +1,39 @@
+// One optimizer step over the parameter slabs, and the state it keeps between steps.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/aligned.h"
+#include "graph/executor.h"
+#include "train/config.h"
+#include "train/tables.h"
+
+namespace espalier {
+
+class Optimizer {
+ public:
+  // `kernels` and `pool` must outlive the optimizer.
+  Optimizer(const Graph& graph, const TrainingConfig& config, const Kernels& kernels, ThreadPool& pool);
+
+  // L2 norm of the gradient of all trainable parameters.
+  double gradient_norm(const Parameters& parameters) const;
+
+  // Moves the trainable parameters. `step` counts from 0; `gradient_norm` is what clipping compares.
+  void update(Parameters& parameters, std::int64_t step, double learning_rate, double gradient_norm);
+
+  // State for a checkpoint: `moments(i)` runs parallel to the trainable slab.
+  int moment_count() const { return static_cast<int>(moments_.size()); }
+  aligned_vector<real>& moments(int i) { return moments_[static_cast<std::size_t>(i)]; }
+  const aligned_vector<real>& moments(int i) const { return moments_[static_cast<std::size_t>(i)]; }
+
+ private:
+  const OptimizerType& type_;
+  TrainingConfig config_;
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  std::int64_t size_;
+  std::vector<aligned_vector<real>> moments_;
+};
+
+}  // namespace espalier

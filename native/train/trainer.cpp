@@ -1,0 +1,113 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace espalier {
+
+std::unique_ptr<Model> Model::create(const nlohmann::json& spec, std::uint64_t seed, const Dataset* dataset) {
+  auto model = std::make_unique<Model>(compile(spec));
+  if (dataset) {
+    check_fits(model->graph, *dataset);
+    if (model->graph.input.mean.empty() && dataset->train.count() > 0) {
+      PixelStatistics statistics = pixel_statistics(*dataset);
+      model->graph.input.mean = std::move(statistics.mean);
+      model->graph.input.standard_deviation = std::move(statistics.standard_deviation);
+    }
+  }
+  initialize(model->graph, seed, model->parameters);
+  return model;
+}
+
+void check_fits(const Graph& graph, const Dataset& dataset) {
+  const Shape shape{dataset.channels, dataset.height, dataset.width};
+  if (shape != graph.input.shape) {
+    throw Error(ErrorCode::kData, dataset.name,
+                "has images of " + to_string(shape) + ", but the model \"" + graph.name + "\" takes " +
+                    to_string(graph.input.shape) + "; change \"input\" in its spec or use other data");
+  }
+  if (dataset.classes() != graph.classes) {
+    throw Error(ErrorCode::kData, dataset.name,
+                "has " + std::to_string(dataset.classes()) + " classes, but the model \"" + graph.name + "\" has " +
+                    std::to_string(graph.classes) + "; change \"classes\" in its spec or use other data");
+  }
+}
+
+Trainer::Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config, const Kernels& kernels,
+                 ThreadPool& pool)
+    : model_(model),
+      dataset_(dataset),
+      config_(config),
+      pool_(pool),
+      optimizer_(model.graph, config, kernels, pool),
+      schedule_(find_schedule(config.schedule)),
+      loss_(find_loss(config.loss)),
+      augmentation_(parse_augmentation(config.augment)),
+      batcher_(dataset.channels, dataset.height, dataset.width, kernels.lanes, config.batch_size,
+               model.graph.input.mean, model.graph.input.standard_deviation),
+      executor_(model.graph, kernels, pool, {.training = true, .max_batch = config.batch_size}) {
+  check_fits(model.graph, dataset);
+  population_ = dataset.train.count();
+  if (config.limit > 0) population_ = std::min(population_, config.limit);
+  if (population_ == 0) {
+    throw Error(ErrorCode::kData, dataset.name, "has no training images; a training needs at least one");
+  }
+  good_ = model.parameters.value;
+  targets_.resize(static_cast<std::size_t>(config.batch_size));
+  steps_per_epoch_ = (population_ + config.batch_size - 1) / config.batch_size;
+  total_steps_ = steps_per_epoch_ * config.epochs;
+}
+
+StepResult Trainer::step() {
+  const Batch batch = take_batch();
+  executor_.prepare(model_.parameters);
+  const BatchResult result =
+      executor_.train(batch, loss_.function, config_.label_smoothing, model_.parameters);
+  const double norm = optimizer_.gradient_norm(model_.parameters);
+  if (!std::isfinite(result.loss) || !std::isfinite(norm)) diverged();
+  keep_good_weights();
+  const double rate = learning_rate(schedule_, config_.learning_rate, step_, total_steps_, config_.warmup_steps);
+  optimizer_.update(model_.parameters, step_, rate, norm);
+  ++step_;
+  return {.loss = result.loss,
+          .correct = result.correct,
+          .images = batch.count,
+          .gradient_norm = norm,
+          .learning_rate = rate};
+}
+
+Batch Trainer::take_batch() {
+  const auto epoch = static_cast<std::uint64_t>(step_ / steps_per_epoch_);
+  const int first = static_cast<int>(step_ % steps_per_epoch_) * config_.batch_size;
+  const int count = std::min(config_.batch_size, population_ - first);
+  batcher_.load_training(dataset_.train, population_, augmentation_, config_.seed, epoch, first, count, pool_);
+  for (int i = 0; i < count; ++i) {
+    const auto slot = static_cast<std::size_t>(i);
+    targets_[slot] = {batcher_.labels()[slot], batcher_.other_labels()[slot], batcher_.lambdas()[slot]};
+  }
+  return {.images = batcher_.images(),
+          .targets = targets_.data(),
+          .count = count,
+          .seed = config_.seed,
+          .step = static_cast<std::uint64_t>(step_)};
+}
+
+void Trainer::diverged() {
+  model_.parameters.value = good_;
+  throw Error(ErrorCode::kDiverged, "training",
+              "the loss is no longer a number at step " + std::to_string(step_ + 1) +
+                  "; lower the learning rate (now " + nlohmann::json(config_.learning_rate).dump() +
+                  ") or set clip_norm; the weights are back at those of step " + std::to_string(good_step_));
+}
+
+// These weights gave a finite loss just now.
+void Trainer::keep_good_weights() {
+  if (step_ % kGoodSteps != 0) return;
+  std::copy(model_.parameters.value.begin(), model_.parameters.value.end(), good_.begin());
+  good_step_ = step_;
+}
+
+}  // namespace espalier

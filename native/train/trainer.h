@@ -1,0 +1,161 @@
+// Training a model on a dataset, one step at a time. A step reads: take a batch, run it forward and
+// backward, clip, update. Everything random is a function of (seed, epoch, image), so the state is
+// the weights, the optimizer's moments and the number of steps done.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/batcher.h"
+#include "data/dataset.h"
+#include "graph/executor.h"
+#include "graph/graph.h"
+#include "train/config.h"
+#include "train/optimizer.h"
+#include "train/tables.h"
+
+namespace espalier {
+
+// A graph with its parameters: what is trained, evaluated, saved.
+struct Model {
+  Graph graph;
+  Parameters parameters;
+
+  explicit Model(Graph compiled) : graph(std::move(compiled)), parameters(graph) {}
+  // Fresh weights. `dataset` (may be null) gives the input normalisation if the spec has none.
+  static std::unique_ptr<Model> create(const nlohmann::json& spec, std::uint64_t seed,
+                                       const Dataset* dataset);
+};
+
+// Error{kData} if images or classes do not fit the model.
+void check_fits(const Graph& graph, const Dataset& dataset);
+
+struct StepResult {
+  double loss = 0;
+  int correct = 0;
+  int images = 0;
+  double gradient_norm = 0;
+  double learning_rate = 0;
+};
+
+class Trainer {
+ public:
+  // All must outlive the trainer. Throws what check_fits and the configuration's checks throw.
+  Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config,
+          const Kernels& kernels, ThreadPool& pool);
+
+  // One step. Throws Error{kDiverged} when the loss is no longer a number: the message says at
+  // which step and what to lower, and the weights are the last ones (of at most kGoodSteps steps
+  // before) that are known to be good.
+  StepResult step();
+
+  bool done() const { return step_ >= total_steps_; }
+  std::int64_t step_count() const { return step_; }
+  std::int64_t total_steps() const { return total_steps_; }
+  std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  // Epochs completed; step_count() is a multiple of steps_per_epoch() at each one's end.
+  int epoch() const { return static_cast<int>(step_ / steps_per_epoch_); }
+  const TrainingConfig& config() const { return config_; }
+  Model& model() { return model_; }
+  const Plan& plan() const { return executor_.plan(); }
+
+  // Optimizer state for a checkpoint: `moments(i)` runs parallel to the trainable slab.
+  int moment_count() const { return optimizer_.moment_count(); }
+  aligned_vector<real>& moments(int i) { return optimizer_.moments(i); }
+  const aligned_vector<real>& moments(int i) const { return optimizer_.moments(i); }
+  // Continues at `step` after weights and moments were restored.
+  void restore(std::int64_t step) { step_ = step; }
+
+  static constexpr int kGoodSteps = 50;
+
+ private:
+  Batch take_batch();
+  [[noreturn]] void diverged();
+  void keep_good_weights();
+
+  Model& model_;
+  const Dataset& dataset_;
+  TrainingConfig config_;
+  ThreadPool& pool_;
+  Optimizer optimizer_;
+  const ScheduleType& schedule_;
+  const LossType& loss_;
+  Augmentation augmentation_;
+  Batcher batcher_;
+  Executor executor_;
+  aligned_vector<real> good_;  // weights that are known to give a finite loss …
+  std::int64_t good_step_ = 0;  // … and the step they are from
+  std::vector<Target> targets_;
+  int population_ = 0;  // training images in use
+  std::int64_t steps_per_epoch_ = 0;
+  std::int64_t total_steps_ = 0;
+  std::int64_t step_ = 0;
+};
+
+struct EvaluationResult {
+  int count = 0;
+  double accuracy = 0;  // 0 … 1
+  double loss = 0;      // mean cross-entropy
+  std::vector<std::uint32_t> confusion;   // [true][predicted]
+  std::vector<std::uint16_t> predictions;
+  std::vector<float> confidences;  // probability of the predicted class
+};
+
+// Evaluates in slices, so that a page can pause or abort in between.
+class Evaluator {
+ public:
+  // Throws what check_fits throws. An empty split gives count 0.
+  Evaluator(const Model& model, const Dataset& dataset, const Split& split, const Kernels& kernels,
+            ThreadPool& pool);
+
+  // The next 256 images. False when there are none left.
+  bool advance();
+  int done() const { return next_; }
+  int total() const { return split_.count(); }
+  const EvaluationResult& result();
+
+ private:
+  const Model& model_;
+  const Split& split_;
+  ThreadPool& pool_;
+  Batcher batcher_;
+  Executor executor_;
+  std::vector<real> logits_;
+  EvaluationResult result_;
+  double loss_sum_ = 0;
+  int correct_ = 0;
+  int next_ = 0;
+};
+
+EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Split& split,
+                          const Kernels& kernels, ThreadPool& pool);
+
+// Class probabilities and feature maps of byte images [channels][height][width].
+class Predictor {
+ public:
+  Predictor(const Model& model, const Kernels& kernels, ThreadPool& pool);
+
+  // Must be called after the weights changed (a training goes on) and before the next prediction.
+  void prepare();
+  // probabilities: [count][classes].
+  void predict(const std::uint8_t* images, int count, real* probabilities);
+  // The output of a layer ("input": the normalised image) for one image, [channels][height][width].
+  // Error{kArgument} for a name that the model does not have.
+  std::vector<real> activation(const std::uint8_t* image, std::string_view layer, Shape& shape);
+
+ private:
+  const Model& model_;
+  ThreadPool& pool_;
+  Batcher batcher_;
+  Executor executor_;
+  std::vector<real> logits_;
+};
+
+// Softmax of one image's outputs, in double.
+void softmax(const real* logits, int classes, real* probabilities);
+
+}  // namespace espalier
