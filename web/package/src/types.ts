@@ -10,7 +10,7 @@ export interface EngineOptions {
   kernels?: KernelName | 'auto';
   /** Run in a Web Worker. Default: true where `Worker` exists (browsers), false in Node. */
   worker?: boolean;
-  /** Folder URL with the `.wasm` and `.mjs` files, for hosts that serve them elsewhere. Default: beside the package. */
+  /** Folder URL with the `.wasm` files, for hosts that serve them elsewhere. Default: beside the package. */
   wasmFolder?: string | URL;
 }
 
@@ -23,6 +23,11 @@ export interface EngineInfo {
   lanes: number;
   /** Why a faster binary was not taken, for people to read; empty when the fastest runs. */
   fallbackReason: string;
+}
+
+export interface MemoryInfo {
+  /** The whole WebAssembly memory. It grows when needed and never shrinks. */
+  heapBytes: number;
 }
 
 export interface FieldDoc {
@@ -174,7 +179,7 @@ export interface Evaluation {
   /** [true class][predicted class], row-major. */
   confusion: Uint32Array;
   /** Predicted class of every image. */
-  predictions: Uint8Array;
+  predictions: Uint16Array;
   /** Probability of the predicted class, for every image. */
   confidences: Float32Array;
   seconds: number;
@@ -228,6 +233,7 @@ export interface Engine {
   readonly info: EngineInfo;
   catalog(): Promise<Catalog>;
   schema(): Promise<object>;
+  memory(): Promise<MemoryInfo>;
   loadDataset(source: DatasetSource, options?: { signal?: AbortSignal }): Promise<Dataset>;
   /** A preset's name (fitted to the dataset when one is given) or a spec; fresh weights from the seed. */
   createModel(spec: string | ModelSpec, options?: { seed?: number; dataset?: Dataset }): Promise<Model>;

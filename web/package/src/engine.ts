@@ -1,0 +1,203 @@
+// The public objects: handles whose methods are calls to the engine, wherever it runs.
+
+import { candidatesFor } from './binaries.js';
+import { Connection } from './connection.js';
+import { canShareMemory, coreCount, hasRelaxedSimd, isNode } from './environment.js';
+import { EspalierError, aborted, reasonOf } from './error.js';
+import { localHost, workerHost } from './hosts.js';
+import { RunningTraining } from './training.js';
+import type * as types from './types.js';
+
+const maxAutomaticThreads = 4;
+const maxThreads = 16;
+
+/** Starts the fastest engine that computes the known answers here. */
+export async function createEngine(options: types.EngineOptions = {}): Promise<types.Engine> {
+  const { kernels = 'auto', worker = !isNode() } = options;
+  const { threads, reason } = chooseThreads(options.threads ?? 'auto', worker);
+  const wasmFolder = options.wasmFolder === undefined ? undefined : String(options.wasmFolder);
+  const reasons = reason ? [reason] : [];
+  for (const candidate of candidatesFor(kernels, threads > 1)) {
+    const name = `${candidate.kernels} kernels${candidate.threads ? ' with threads' : ''}`;
+    if (candidate.kernels === 'relaxed' && !hasRelaxedSimd()) {
+      reasons.push(`${name}: there is no relaxed SIMD here`);
+      continue;
+    }
+    let connection: Connection | undefined;
+    try {
+      connection = await Connection.open(worker ? workerHost(candidate) : localHost(candidate));
+      const info = await connection.call('open', { threads: candidate.threads ? threads : 1, wasmFolder });
+      return new EngineHandle(connection, { ...info, worker, fallbackReason: reasons.join('; ') });
+    } catch (error) {
+      connection?.close(aborted('The engine'));
+      reasons.push(`${name}: ${reasonOf(error)}`);
+    }
+  }
+  throw new EspalierError('unsupported', 'engine', `no engine runs here. ${reasons.join('; ')}`);
+}
+
+function chooseThreads(wanted: number | 'auto', worker: boolean): { threads: number; reason: string } {
+  if (wanted !== 'auto' && !(Number.isInteger(wanted) && wanted >= 1 && wanted <= maxThreads)) {
+    throw new EspalierError('argument', 'threads', `must be "auto" or a whole number from 1 to ${maxThreads}`);
+  }
+  if (wanted === 1) return { threads: 1, reason: '' };
+  if (!canShareMemory()) {
+    return { threads: 1, reason: 'one thread: the page is not cross-origin isolated' };
+  }
+  // A page's own thread may not wait for others, only spin.
+  if (wanted === 'auto' && !worker && !isNode()) {
+    return { threads: 1, reason: 'one thread: the engine runs in the page itself' };
+  }
+  return { threads: wanted === 'auto' ? Math.min(coreCount(), maxAutomaticThreads) : wanted, reason: '' };
+}
+
+class EngineHandle implements types.Engine {
+  readonly #connection: Connection;
+  readonly info: types.EngineInfo;
+
+  constructor(connection: Connection, info: types.EngineInfo) {
+    this.#connection = connection;
+    this.info = info;
+  }
+
+  catalog(): Promise<types.Catalog> {
+    return this.#connection.call('catalog');
+  }
+
+  schema(): Promise<object> {
+    return this.#connection.call('schema');
+  }
+
+  memory(): Promise<types.MemoryInfo> {
+    return this.#connection.call('memory');
+  }
+
+  async loadDataset(
+    source: types.DatasetSource,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<types.Dataset> {
+    const { id, info } = await this.#connection.start('loadDataset', [compactSource(source)], options).result;
+    return new DatasetHandle(this.#connection, id, info);
+  }
+
+  async createModel(
+    spec: string | types.ModelSpec,
+    { seed = 1, dataset }: { seed?: number; dataset?: types.Dataset } = {},
+  ): Promise<types.Model> {
+    const data = dataset && idOf(dataset);
+    const model = await this.#connection.call('createModel', spec, seed, data ?? 0);
+    return new ModelHandle(this.#connection, model.id, model.spec);
+  }
+
+  async loadModel(file: types.Bytes): Promise<types.Model> {
+    const model = await this.#connection.call('loadModel', compact(file));
+    return new ModelHandle(this.#connection, model.id, model.spec);
+  }
+
+  async dispose(): Promise<void> {
+    this.#connection.close(new EspalierError('aborted', '', 'The engine was disposed.'));
+  }
+}
+
+class DatasetHandle implements types.Dataset {
+  readonly #connection: Connection;
+  readonly id: number;
+  readonly info: types.DatasetInfo;
+
+  constructor(connection: Connection, id: number, info: types.DatasetInfo) {
+    this.#connection = connection;
+    this.id = id;
+    this.info = info;
+  }
+
+  images(split: types.SplitName, indices: ArrayLike<number>): Promise<types.ImageBatch> {
+    return this.#connection.call('images', this.id, split, Uint32Array.from(indices));
+  }
+
+  dispose(): Promise<void> {
+    return this.#connection.call('dispose', this.id);
+  }
+}
+
+class ModelHandle implements types.Model {
+  readonly #connection: Connection;
+  readonly id: number;
+  readonly spec: types.ModelSpec;
+
+  constructor(connection: Connection, id: number, spec: types.ModelSpec) {
+    this.#connection = connection;
+    this.id = id;
+    this.spec = spec;
+  }
+
+  inspect(): Promise<types.ModelInspection> {
+    return this.#connection.call('inspect', this.id);
+  }
+
+  train(
+    dataset: types.Dataset,
+    config: types.TrainingConfig = {},
+    { signal }: { signal?: AbortSignal } = {},
+  ): types.Training {
+    return new RunningTraining(this.#connection, 'train', [this.id, idOf(dataset), config], signal);
+  }
+
+  resume(dataset: types.Dataset, { signal }: { signal?: AbortSignal } = {}): types.Training {
+    return new RunningTraining(this.#connection, 'resumeTraining', [this.id, idOf(dataset)], signal);
+  }
+
+  evaluate(
+    dataset: types.Dataset,
+    split: types.SplitName,
+    { signal, onProgress }: { signal?: AbortSignal; onProgress?: (fraction: number) => void } = {},
+  ): Promise<types.Evaluation> {
+    const options = { signal, onEvent: onProgress };
+    return this.#connection.start('evaluate', [this.id, idOf(dataset), split], options).result;
+  }
+
+  predict(pixels: Uint8Array, count?: number): Promise<Float32Array> {
+    return this.#connection.call('predict', this.id, compact(pixels), count);
+  }
+
+  activations(pixels: Uint8Array, layer: string): Promise<types.Tensor> {
+    return this.#connection.call('activations', this.id, compact(pixels), layer);
+  }
+
+  tensor(name: string): Promise<types.Tensor> {
+    return this.#connection.call('tensor', this.id, name);
+  }
+
+  weightsSha256(): Promise<string> {
+    return this.#connection.call('weightsSha256', this.id);
+  }
+
+  save(): Promise<Uint8Array> {
+    return this.#connection.call('save', this.id);
+  }
+
+  dispose(): Promise<void> {
+    return this.#connection.call('dispose', this.id);
+  }
+}
+
+function idOf(dataset: types.Dataset): number {
+  if (dataset instanceof DatasetHandle) return dataset.id;
+  throw new EspalierError('argument', 'dataset', 'must come from loadDataset()');
+}
+
+/** postMessage copies a view's whole buffer; this copies the view alone. */
+function compact<T extends types.Bytes | Uint16Array | number[]>(data: T): T {
+  if (!ArrayBuffer.isView(data) || data.byteLength === data.buffer.byteLength) return data;
+  return data.slice() as T;
+}
+
+function compactSource(source: types.DatasetSource): types.DatasetSource {
+  switch (source.kind) {
+    case 'synthetic':
+      return source;
+    case 'files':
+      return { ...source, files: source.files.map(({ name, data }) => ({ name, data: compact(data) })) };
+    case 'images':
+      return { ...source, images: compact(source.images), labels: compact(source.labels) };
+  }
+}

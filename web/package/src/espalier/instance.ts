@@ -1,0 +1,188 @@
+// A binary becomes a running instance. What C++ offers is listed here, as bindings.cpp exports it.
+
+import { isNode } from '../environment.js';
+import { EspalierError, reasonOf } from '../error.js';
+
+/** Pointers and sizes are in bytes of the heap. Views are of the heap: copy them before the next call. */
+export interface Native {
+  open(threads: number): string;
+  close(): void;
+  heap_bytes(): number;
+  catalog(): string;
+  schema(): string;
+  reserve(bytes: number): Uint8Array;
+  release(pointer: number): void;
+  dispose(handle: number): void;
+
+  create_dataset(description: string): number;
+  dataset_info(dataset: number): string;
+  read_images(dataset: number, split: string, indices: number, count: number): NativeImages;
+
+  create_model(spec: string, seed: number, dataset: number): number;
+  load_model(pointer: number, bytes: number): number;
+  model_spec(model: number): string;
+  inspect(model: number): string;
+  predict(model: number, pixels: number, bytes: number): Float32Array;
+  activations(model: number, pixels: number, bytes: number, layer: string): NativeTensor;
+  tensor(model: number, name: string): NativeTensor;
+  weights(model: number): Uint8Array;
+  save(model: number): Uint8Array;
+
+  start_training(model: number, dataset: number, config: string): number;
+  resume_training(model: number, dataset: number): number;
+  run_training(training: number, milliseconds: number, steps: number): string;
+  finish_training(training: number, aborted: boolean): string;
+  checkpoint(training: number): Uint8Array;
+  start_evaluation(model: number, dataset: number, split: string): number;
+  run_evaluation(evaluation: number, milliseconds: number): number;
+  evaluation_result(evaluation: number): NativeEvaluation;
+}
+
+export interface NativeImages {
+  pixels: Uint8Array;
+  labels: Uint16Array;
+}
+export interface NativeTensor {
+  shape: string;
+  data: Float32Array;
+}
+export interface NativeEvaluation {
+  summary: string;
+  confusion: Uint32Array;
+  predictions: Uint16Array;
+  confidences: Float32Array;
+}
+
+/** What Emscripten's code needs of the worker behind a thread. */
+export interface ThreadWorker {
+  onmessage: ((event: MessageEvent) => void) | null;
+  onerror: unknown;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  terminate(): void;
+}
+
+export interface Binary {
+  factory: (options: object) => Promise<Native>;
+  file: string;
+  url: URL;
+  threads?: {
+    /** Beside this file; what Node runs in a thread. */
+    script: string;
+    start(): Worker;
+  };
+}
+
+export interface InstanceOptions {
+  threads: number;
+  wasmFolder?: string | undefined;
+}
+
+export interface Instance {
+  native: Native;
+  /** Ends its threads. */
+  close(): void;
+}
+
+export async function instantiate(
+  binary: Binary,
+  options: InstanceOptions,
+  crash: (reason: string) => void,
+): Promise<Instance> {
+  const module = await compile(location(binary, options.wasmFolder));
+  const workers: ThreadWorker[] = [];
+  let fail!: (error: unknown) => void;
+  const failure = new Promise<never>((_, reject) => (fail = reject));
+  failure.catch(() => {});
+  const created = binary.factory({
+    poolSize: options.threads - 1,
+    startThread: () => {
+      const worker = thread(binary, (reason) => {
+        fail(new EspalierError('unsupported', 'threads', reason));
+        crash(reason);
+      });
+      workers.push(worker);
+      return worker;
+    },
+    instantiateWasm: (
+      imports: WebAssembly.Imports,
+      receive: (instance: WebAssembly.Instance, module: WebAssembly.Module) => void,
+    ) => {
+      WebAssembly.instantiate(module, imports).then((instance) => receive(instance, module), fail);
+      return {};
+    },
+  });
+  const native = await Promise.race([created, failure]);
+  return { native, close: () => workers.forEach((worker) => worker.terminate()) };
+}
+
+function location(binary: Binary, folder: string | undefined): URL {
+  if (folder === undefined) return binary.url;
+  const base = globalThis.location?.href ?? 'file:///';
+  return new URL(binary.file, new URL(folder.endsWith('/') ? folder : `${folder}/`, base));
+}
+
+async function compile(url: URL): Promise<WebAssembly.Module> {
+  const bytes = url.protocol === 'file:' && isNode() ? readFile(url) : fetchBytes(url);
+  try {
+    const source = await bytes;
+    if (source instanceof Response) return await WebAssembly.compileStreaming(source);
+    return await WebAssembly.compile(source);
+  } catch (error) {
+    if (!(error instanceof WebAssembly.CompileError)) throw error;
+    throw new EspalierError('unsupported', 'kernels', `does not compile here (${reasonOf(error)})`);
+  }
+}
+
+async function readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    const bytes = await process.getBuiltinModule('node:fs/promises').readFile(url);
+    return bytes as Uint8Array<ArrayBuffer>;
+  } catch (error) {
+    throw new EspalierError('io', url.href, `cannot be read (${reasonOf(error)})`);
+  }
+}
+
+/** The response itself where its type lets the browser compile while it loads. */
+async function fetchBytes(url: URL): Promise<Response | ArrayBuffer> {
+  let response: Response;
+  try {
+    response = await fetch(url, { credentials: 'same-origin' });
+  } catch (error) {
+    throw new EspalierError('io', url.href, `cannot be fetched (${reasonOf(error)})`);
+  }
+  if (!response.ok) {
+    const hint = 'serve it, or say where it is with `wasmFolder`';
+    throw new EspalierError('io', url.href, `the server answered ${response.status}; ${hint}`);
+  }
+  const streams = response.headers.get('Content-Type')?.startsWith('application/wasm');
+  return streams ? response : response.arrayBuffer();
+}
+
+function thread(binary: Binary, failed: (reason: string) => void): ThreadWorker {
+  if (!binary.threads) throw new EspalierError('unsupported', 'threads', 'this binary has none');
+  if (isNode()) return nodeThread(binary.threads.script, failed);
+  const worker = binary.threads.start();
+  worker.addEventListener('error', (event) => failed(event.message || 'a thread could not be started'));
+  return worker;
+}
+
+/** A thread of Node in the shape of a Web Worker. */
+function nodeThread(script: string, failed: (reason: string) => void): ThreadWorker {
+  const { Worker: NodeWorker } = process.getBuiltinModule('node:worker_threads');
+  // Not a literal, so that bundlers do not take it for a file of the page.
+  const entry = './node-thread.js';
+  const thread = new NodeWorker(new URL(entry, import.meta.url), { workerData: script });
+  const worker: ThreadWorker = {
+    onmessage: null,
+    onerror: null,
+    postMessage: (message, transfer) => thread.postMessage(message, transfer as []),
+    terminate: () => void thread.terminate(),
+  };
+  thread.on('message', (data: unknown) => {
+    worker.onmessage?.({ data } as MessageEvent);
+    // From the first message on (it has loaded), it keeps no process alive.
+    thread.unref();
+  });
+  thread.on('error', (error) => failed(reasonOf(error)));
+  return worker;
+}

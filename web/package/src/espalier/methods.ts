@@ -1,0 +1,213 @@
+// What an engine can be asked. Each method is defined here and nowhere else: the dispatcher calls this
+// object by name, and the client takes argument, result and event types from it.
+
+import { EspalierError, aborted } from '../error.js';
+import type { Call } from '../protocol.js';
+import type {
+  Bytes,
+  Catalog,
+  DatasetInfo,
+  DatasetSource,
+  EngineInfo,
+  Evaluation,
+  ImageBatch,
+  MemoryInfo,
+  ModelInspection,
+  ModelSpec,
+  SplitName,
+  Tensor,
+  TrainingConfig,
+  TrainingDone,
+  TrainingEvent,
+} from '../types.js';
+import { describeFiles, readBytes } from './files.js';
+import type { InstanceOptions, NativeTensor } from './instance.js';
+import type { Session } from './session.js';
+import { breathe, sliceMilliseconds } from './slices.js';
+import { TrainingLoop } from './training-loop.js';
+
+export type Methods = ReturnType<typeof createMethods>;
+
+export function createMethods(session: Session) {
+  /** By the id of the call that runs the training. */
+  const loops = new Map<number, TrainingLoop>();
+  const loopOfModel = new Map<number, TrainingLoop>();
+
+  const modelResult = (id: number) => ({
+    id,
+    spec: JSON.parse(session.use((native) => native.model_spec(id))) as ModelSpec,
+  });
+  const datasetResult = (id: number) => ({
+    id,
+    info: JSON.parse(session.use((native) => native.dataset_info(id))) as DatasetInfo,
+  });
+
+  async function runTraining(
+    call: Call<TrainingEvent>,
+    model: number,
+    start: () => number,
+  ): Promise<TrainingDone> {
+    if (loopOfModel.has(model)) {
+      throw new EspalierError('argument', 'model', 'is being trained already; abort that training first');
+    }
+    const loop = new TrainingLoop(session, start(), call);
+    loops.set(call.id, loop);
+    loopOfModel.set(model, loop);
+    try {
+      return await loop.run();
+    } finally {
+      loops.delete(call.id);
+      loopOfModel.delete(model);
+    }
+  }
+
+  return {
+    async open(_call: Call, options: InstanceOptions): Promise<Omit<EngineInfo, 'worker' | 'fallbackReason'>> {
+      await session.start(options);
+      return JSON.parse(session.use((native) => native.open(options.threads))) as EngineInfo;
+    },
+
+    catalog: (_call: Call) => JSON.parse(session.use((native) => native.catalog())) as Catalog,
+
+    schema: (_call: Call) => JSON.parse(session.use((native) => native.schema())) as object,
+
+    memory: (_call: Call): MemoryInfo => ({ heapBytes: session.use((native) => native.heap_bytes()) }),
+
+    dispose(_call: Call, handle: number): void {
+      session.use((native) => native.dispose(handle));
+    },
+
+    async loadDataset(call: Call, source: DatasetSource) {
+      if (source.kind === 'synthetic') {
+        const { train = 6000, test = 1000, seed = 1 } = source;
+        const description = JSON.stringify({ kind: 'synthetic', train, test, seed });
+        return datasetResult(session.use((native) => native.create_dataset(description)));
+      }
+      const { description, parts } =
+        source.kind === 'files' ? await describeFiles(source.files, source.name) : describeImages(source);
+      if (call.signal.aborted) throw aborted('Loading');
+      const pointers: number[] = [];
+      try {
+        const placed = parts.map(({ name, bytes }) => {
+          const target = session.use((native) => native.reserve(bytes.byteLength));
+          target.set(bytes);
+          pointers.push(target.byteOffset);
+          return { name, pointer: target.byteOffset, bytes: bytes.byteLength };
+        });
+        const text = JSON.stringify({ ...description, parts: placed });
+        return datasetResult(session.use((native) => native.create_dataset(text)));
+      } finally {
+        for (const pointer of pointers) session.use((native) => native.release(pointer));
+      }
+    },
+
+    images: (_call: Call, dataset: number, split: SplitName, indices: Uint32Array): ImageBatch =>
+      session.useWith(indices, (native, pointer) => {
+        const { pixels, labels } = native.read_images(dataset, split, pointer, indices.length);
+        return { pixels: pixels.slice(), labels: labels.slice() };
+      }),
+
+    createModel(_call: Call, spec: string | ModelSpec, seed: number, dataset: number) {
+      const text = JSON.stringify(spec);
+      return modelResult(session.use((native) => native.create_model(text, seed, dataset)));
+    },
+
+    async loadModel(_call: Call, file: Bytes) {
+      const bytes = await readBytes(file);
+      return modelResult(session.useWith(bytes, (native, pointer, size) => native.load_model(pointer, size)));
+    },
+
+    inspect: (_call: Call, model: number) =>
+      JSON.parse(session.use((native) => native.inspect(model))) as ModelInspection,
+
+    train: (call: Call<TrainingEvent>, model: number, dataset: number, config: TrainingConfig) =>
+      runTraining(call, model, () =>
+        session.use((native) => native.start_training(model, dataset, JSON.stringify(config))),
+      ),
+
+    resumeTraining: (call: Call<TrainingEvent>, model: number, dataset: number) =>
+      runTraining(call, model, () => session.use((native) => native.resume_training(model, dataset))),
+
+    // Steering a training that has just ended is not a mistake.
+    pauseTraining: async (_call: Call, training: number) => loops.get(training)?.pause(),
+    continueTraining: async (_call: Call, training: number) => loops.get(training)?.resume(),
+    stepTraining: async (_call: Call, training: number, count: number) => loops.get(training)?.step(count),
+
+    checkpoint(_call: Call, training: number): Uint8Array {
+      const loop = loops.get(training);
+      if (!loop) throw new EspalierError('argument', 'checkpoint', 'the training has ended; save() the model');
+      return loop.checkpoint();
+    },
+
+    async evaluate(call: Call<number>, model: number, dataset: number, split: SplitName): Promise<Evaluation> {
+      const begin = performance.now();
+      const release = loopOfModel.get(model)?.hold();
+      let id: number | undefined;
+      try {
+        id = session.use((native) => native.start_evaluation(model, dataset, split));
+        for (;;) {
+          const evaluation = id;
+          const done = session.use((native) => native.run_evaluation(evaluation, sliceMilliseconds));
+          call.emit(done);
+          if (done >= 1) break;
+          await breathe();
+          if (call.signal.aborted) throw aborted('The evaluation');
+        }
+        const evaluation = id;
+        return session.use((native) => {
+          const { summary, confusion, predictions, confidences } = native.evaluation_result(evaluation);
+          return {
+            ...(JSON.parse(summary) as Pick<Evaluation, 'count' | 'accuracy' | 'loss'>),
+            confusion: confusion.slice(),
+            predictions: predictions.slice(),
+            confidences: confidences.slice(),
+            seconds: (performance.now() - begin) / 1000,
+          };
+        });
+      } finally {
+        release?.();
+        const evaluation = id;
+        if (evaluation !== undefined && !session.failure) session.use((native) => native.dispose(evaluation));
+      }
+    },
+
+    predict: (_call: Call, model: number, pixels: Uint8Array): Float32Array =>
+      session.useWith(pixels, (native, pointer, size) => native.predict(model, pointer, size).slice()),
+
+    activations: (_call: Call, model: number, pixels: Uint8Array, layer: string): Tensor =>
+      session.useWith(pixels, (native, pointer, size) =>
+        copyTensor(native.activations(model, pointer, size, layer)),
+      ),
+
+    tensor: (_call: Call, model: number, name: string): Tensor =>
+      session.use((native) => copyTensor(native.tensor(model, name))),
+
+    async weightsSha256(_call: Call, model: number): Promise<string> {
+      const weights = session.use((native) => native.weights(model).slice());
+      if (!globalThis.crypto?.subtle) {
+        throw new EspalierError('unsupported', 'weightsSha256', 'browsers hash only on https and localhost');
+      }
+      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', weights));
+      return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    },
+
+    save: (_call: Call, model: number): Uint8Array => session.use((native) => native.save(model).slice()),
+  };
+}
+
+function copyTensor({ shape, data }: NativeTensor): Tensor {
+  return { shape: JSON.parse(shape) as number[], data: data.slice() };
+}
+
+function describeImages(source: Extract<DatasetSource, { kind: 'images' }>) {
+  const { name = 'images', classNames, channels, height, width, images } = source;
+  const labels = Uint16Array.from(source.labels);
+  return {
+    description: { kind: 'images', name, classNames, channels, height, width },
+    parts: [
+      { name: 'images', bytes: images },
+      { name: 'labels', bytes: new Uint8Array(labels.buffer) },
+    ],
+  };
+}
+

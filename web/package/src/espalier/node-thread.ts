@@ -1,0 +1,18 @@
+// A thread of the engine in Node: gives this thread's own global scope what a Web Worker's has, then
+// loads Emscripten's code, which starts by itself in a worker that is named "em-pthread".
+
+const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads');
+if (!parentPort) throw new Error('node-thread.js only runs in a thread');
+
+const port = parentPort;
+const scope = globalThis as unknown as { onmessage?: (event: { data: unknown }) => void };
+Object.assign(scope, {
+  self: globalThis,
+  name: 'em-pthread',
+  location: new URL(import.meta.url),
+  importScripts: () => {},
+  WorkerGlobalScope: class {},
+  postMessage: (message: unknown) => port.postMessage(message),
+});
+await import(String(workerData));
+port.on('message', (data: unknown) => scope.onmessage?.({ data }));

@@ -1,0 +1,2 @@
+// Starts by itself in a worker that is named "em-pthread".
+import '../../wasm/espalier-relaxed-threads.mjs';

@@ -1,0 +1,4 @@
+import { binary } from './relaxed-threads.js';
+import { serveWorker } from './server.js';
+
+serveWorker(binary);

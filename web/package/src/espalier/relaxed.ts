@@ -1,0 +1,8 @@
+import factory from '../../wasm/espalier-relaxed.mjs';
+import type { Binary } from './instance.js';
+
+export const binary: Binary = {
+  factory,
+  file: 'espalier-relaxed.wasm',
+  url: new URL('../../wasm/espalier-relaxed.wasm', import.meta.url),
+};

@@ -1,0 +1,4 @@
+import { binary } from './relaxed.js';
+import { serveWorker } from './server.js';
+
+serveWorker(binary);

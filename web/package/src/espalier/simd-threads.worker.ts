@@ -1,0 +1,4 @@
+import { binary } from './simd-threads.js';
+import { serveWorker } from './server.js';
+
+serveWorker(binary);

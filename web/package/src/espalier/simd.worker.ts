@@ -1,0 +1,4 @@
+import { binary } from './simd.js';
+import { serveWorker } from './server.js';
+
+serveWorker(binary);

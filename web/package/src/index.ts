@@ -1,0 +1,3 @@
+export { createEngine } from './engine.js';
+export { EspalierError } from './error.js';
+export type * from './types.js';
