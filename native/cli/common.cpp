@@ -1,0 +1,177 @@
+#include "cli/common.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "core/error.h"
+#include "data/load.h"
+#include "graph/graph.h"
+#include "io/json_text.h"
+
+namespace espalier::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+std::string preset_names() {
+  std::string names;
+  for (const Preset& preset : presets()) names += (names.empty() ? "" : ", ") + std::string(preset.name);
+  return names;
+}
+
+std::string kernel_names() {
+  std::string names = "auto";
+  for (const Kernels* kernels : available_kernels()) names += ", " + std::string(kernels->name);
+  return names;
+}
+
+}  // namespace
+
+EngineOptions::EngineOptions()
+    : threads(std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4)) {}
+
+void EngineOptions::add_to(CLI::App& app) {
+  app.add_option("--threads", threads, "Threads; the result does not depend on it")
+      ->check(CLI::Range(1, ThreadPool::kMaxThreads))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--kernels", kernels, "Inner loops: " + kernel_names())
+      ->capture_default_str()
+      ->type_name("NAME");
+}
+
+const Kernels& EngineOptions::select() const {
+  try {
+    return select_kernels(kernels);
+  } catch (const Error& error) {
+    throw Error(error.code(), "--kernels", error.message());
+  }
+}
+
+void add_data_option(CLI::App& app, std::string& data) {
+  app.add_option("--data", data,
+                 "A folder of IDX files, of CIFAR-10's binary batches or of one folder of PNGs per class, or "
+                 "synthetic[:N]")
+      ->type_name("DIR");
+}
+
+Dataset open_dataset(const std::string& data, std::uint64_t seed) {
+  if (data.empty()) {
+    throw Error(ErrorCode::kArgument, "--data",
+                "is missing; give a folder, or \"synthetic\" for built-in digits");
+  }
+  std::string source = data;
+  const bool built_in = data == "synthetic" || data.starts_with("synthetic:");
+  if (const char* shelf = std::getenv("ESPALIER_DATA"); shelf && !built_in && !exists(data)) {
+    const std::string below = (fs::path(shelf) / data).string();
+    if (exists(below)) source = below;
+  }
+  return load_dataset(source, seed);
+}
+
+Checkpoint open_checkpoint(const std::string& path) {
+  const std::vector<std::uint8_t> bytes = read_file(path);
+  return load_checkpoint({path, bytes});
+}
+
+nlohmann::json open_spec(const std::string& model, const Dataset* dataset, const char* option) {
+  if (const Preset* preset = find_preset(model)) {
+    if (!dataset) return nlohmann::json::parse(preset->spec);
+    return preset_spec(model, dataset->channels, dataset->height, dataset->width, dataset->classes());
+  }
+  if (!exists(model)) {
+    throw Error(ErrorCode::kArgument, option,
+                "\"" + model + "\" is neither a file nor a preset; the presets are " + preset_names());
+  }
+  const std::vector<std::uint8_t> bytes = read_file(model);
+  return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, ErrorCode::kSpec, model);
+}
+
+void check_can_save(const std::string& path) {
+  if (path.empty()) return;
+  if (std::error_code ignored; fs::is_directory(path, ignored)) {
+    throw Error(ErrorCode::kIo, path, "is a folder; give --out the name of a file");
+  }
+  const fs::path parent = fs::path(path).parent_path();
+  const std::string folder = parent.empty() ? "." : parent.string();
+  if (!exists(folder)) throw Error(ErrorCode::kIo, path, "cannot be written: there is no folder " + folder);
+  if (access(folder.c_str(), W_OK) != 0) {
+    throw Error(ErrorCode::kIo, path, "cannot be written: the folder " + folder + " is not writable");
+  }
+}
+
+void save(const std::string& path, std::span<const std::uint8_t> bytes) {
+  std::error_code ignored;
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    if (!file.flush()) {
+      throw Error(ErrorCode::kIo, path, "could not be written; is there space left?");
+    }
+    return;
+  }
+  write_file(path, bytes);
+}
+
+std::string with_commas(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > (number < 0 ? 1 : 0); at -= 3) {
+    text.insert(static_cast<std::size_t>(at), ",");
+  }
+  return text;
+}
+
+std::string fixed(double number, int decimals) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", decimals, number);
+  return text;
+}
+
+std::string percent(double share) { return fixed(100 * share, 1) + " %"; }
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  char text[64];
+  if (whole >= 3600) {
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(whole / 3600),
+                  static_cast<long long>(whole / 60 % 60), static_cast<long long>(whole % 60));
+  } else {
+    std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(whole / 60),
+                  static_cast<long long>(whole % 60));
+  }
+  return text;
+}
+
+std::string byte_size(std::int64_t bytes) {
+  const auto number = static_cast<double>(bytes);
+  if (bytes < 1000) return std::to_string(bytes) + " bytes";
+  if (bytes < 1000 * 1000) return fixed(number / 1e3, 1) + " KB";
+  return fixed(number / 1e6, 1) + " MB";
+}
+
+std::string quoted(const std::string& argument) {
+  const auto plain = [](unsigned char c) {
+    return std::isalnum(c) || std::string_view("-_./:,=@%+").find(c) != std::string_view::npos;
+  };
+  if (!argument.empty() && std::all_of(argument.begin(), argument.end(), plain)) return argument;
+  std::string text = "'";
+  for (const char c : argument) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+std::string dump(const nlohmann::json& json, int indent) {
+  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,56 @@
+// What subcommands share: where data and models come from, kernels and threads, where files go.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "core/thread_pool.h"
+#include "data/dataset.h"
+#include "io/checkpoint.h"
+#include "kernels/kernels.h"
+
+namespace espalier::cli {
+
+// --kernels and --threads. Neither changes a result, but for the last bits between kernels with and without
+// fused multiply-add.
+struct EngineOptions {
+  std::string kernels = "auto";
+  int threads = 0;
+
+  EngineOptions();
+  void add_to(CLI::App& app);
+  const Kernels& select() const;
+};
+
+// --data; fails when it was not given.
+void add_data_option(CLI::App& app, std::string& data);
+
+// "synthetic[:N]", a path, or the name of a folder below $ESPALIER_DATA.
+Dataset open_dataset(const std::string& data, std::uint64_t seed);
+
+// A model file with its training, if it holds one.
+Checkpoint open_checkpoint(const std::string& path);
+
+// The spec that a preset's name or the path of a JSON file stands for, a preset fitted to `dataset` when
+// there is one. Error{kArgument} at `option` if it is neither.
+nlohmann::json open_spec(const std::string& model, const Dataset* dataset, const char* option = "--model");
+
+// Fails early where save() would fail late.
+void check_can_save(const std::string& path);
+
+// Writes beside and renames; a device or a pipe is written directly.
+void save(const std::string& path, std::span<const std::uint8_t> bytes);
+
+std::string with_commas(std::int64_t number);                   // "12,345"
+std::string fixed(double number, int decimals);                 // "0.123"
+std::string percent(double share);                              // "97.3 %"
+std::string duration(double seconds);                           // "1:02"
+std::string byte_size(std::int64_t bytes);                      // "36.4 KB"
+std::string quoted(const std::string& argument);                // for a shell
+std::string dump(const nlohmann::json& json, int indent = -1);  // never fails on a file name
+
+}  // namespace espalier::cli

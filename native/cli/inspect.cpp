@@ -1,0 +1,158 @@
+// espalier inspect: layers, shapes, parameters, multiply-adds and memory of a model.
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/common.h"
+#include "core/error.h"
+#include "data/load.h"
+#include "graph/plan.h"
+#include "ops/op.h"
+
+namespace espalier::cli {
+namespace {
+
+struct InspectOptions {
+  std::string model;
+  int batch = PlanOptions::kDefaultBatch;
+  bool json = false;
+  EngineOptions engine;
+};
+
+struct Subject {
+  Graph graph;
+  std::optional<TrainingState> training;
+  std::string weights_sha256;  // empty: it has no weights yet
+};
+
+// A preset's name, a SPEC.json, or a model file (there, a length's high bytes, which are zero, come first).
+Subject open(const std::string& name) {
+  std::error_code ignored;
+  if (!find_preset(name) && std::filesystem::exists(name, ignored)) {
+    const std::vector<std::uint8_t> bytes = read_file(name);
+    const std::size_t start = std::min<std::size_t>(bytes.size(), 8);
+    if (start == 0 || std::memchr(bytes.data(), 0, start)) {
+      Checkpoint checkpoint = load_checkpoint({name, bytes});
+      std::string sha256 = sha256_hex(weight_bytes(*checkpoint.model));
+      return {std::move(checkpoint.model->graph), std::move(checkpoint.training), std::move(sha256)};
+    }
+  }
+  return {compile(open_spec(name, nullptr, "MODEL")), std::nullopt, ""};
+}
+
+std::int64_t macs_of(const Node& node) { return node.op->macs ? node.op->macs(node) : 0; }
+
+// What the engine asks for at once: the plan's memory, the weights and, in training, their gradients.
+std::int64_t memory(const Graph& graph, int lanes, const InspectOptions& options, bool training) {
+  const Plan plan = make_plan(
+      graph, lanes, {.training = training, .max_batch = options.batch, .threads = options.engine.threads});
+  const std::int64_t slabs = graph.slab_size + (training ? graph.trainable_size : 0);
+  return (plan.arena_size + slabs) * static_cast<std::int64_t>(sizeof(real));
+}
+
+nlohmann::json as_json(const Subject& subject, const Kernels& kernels, const InspectOptions& options) {
+  using nlohmann::json;
+  const Graph& graph = subject.graph;
+  json layers = json::array();
+  for (const Node& node : graph.nodes) {
+    json parameters = json::array();
+    for (const ParameterInfo& info : node.parameters) {
+      parameters.push_back({{"name", info.name}, {"shape", info.shape}, {"trainable", info.trainable}});
+    }
+    layers.push_back({{"name", node.name},
+                      {"type", node.op->name},
+                      {"output", {node.out_shape.channels, node.out_shape.height, node.out_shape.width}},
+                      {"parameters", node.parameter_count()},
+                      {"macs", macs_of(node)},
+                      {"tensors", parameters}});
+  }
+  json training = nullptr;
+  if (subject.training) {
+    training = {{"config", to_json(subject.training->config)},
+                {"step", subject.training->step},
+                {"total_steps", subject.training->total_steps}};
+  }
+  return {{"model", graph.name},
+          {"input", {graph.input.shape.channels, graph.input.shape.height, graph.input.shape.width}},
+          {"classes", graph.classes},
+          {"parameters", graph.parameter_count()},
+          {"macs", graph.macs()},
+          {"layers", layers},
+          {"memory",
+           {{"batch", options.batch},
+            {"threads", options.engine.threads},
+            {"kernels", kernels.name},
+            {"training_bytes", memory(graph, kernels.lanes, options, true)},
+            {"inference_bytes", memory(graph, kernels.lanes, options, false)}}},
+          {"training", training},
+          {"weights_sha256", subject.weights_sha256.empty() ? json(nullptr) : json(subject.weights_sha256)},
+          {"spec", to_spec(graph)}};
+}
+
+void print_row(std::size_t width, const std::string& name, std::string_view type, const std::string& output,
+               const std::string& parameters, const std::string& macs) {
+  std::cout << std::left << std::setw(static_cast<int>(width) + 2) << name << std::setw(17) << type
+            << std::setw(12) << output << std::right << std::setw(12) << parameters << std::setw(14) << macs
+            << '\n';
+}
+
+void print_table(const Subject& subject, const Kernels& kernels, const InspectOptions& options) {
+  const Graph& graph = subject.graph;
+  std::cout << graph.name << ": " << to_string(graph.input.shape) << " images, " << graph.classes
+            << " classes\n\n";
+  std::size_t width = 5;
+  for (const Node& node : graph.nodes) width = std::max(width, node.name.size());
+  print_row(width, "layer", "type", "output", "parameters", "multiply-adds");
+  for (const Node& node : graph.nodes) {
+    const auto number = [](std::int64_t n) { return n == 0 ? std::string("-") : with_commas(n); };
+    print_row(width, node.name, node.op->name, to_string(node.out_shape), number(node.parameter_count()),
+              number(macs_of(node)));
+  }
+  print_row(width, "total", "", "", with_commas(graph.parameter_count()), with_commas(graph.macs()));
+  std::cout << "\nmemory   " << byte_size(memory(graph, kernels.lanes, options, true)) << " to train, "
+            << byte_size(memory(graph, kernels.lanes, options, false)) << " to run (batch " << options.batch
+            << ", " << kernels.name << " kernels, threads " << options.engine.threads << ")\n";
+  if (subject.training) {
+    const TrainingState& state = *subject.training;
+    std::cout << "training " << (state.finished() ? "finished: " : "stopped after ")
+              << with_commas(state.step) << " of " << with_commas(state.total_steps) << " steps, "
+              << state.config.optimizer << ", seed " << state.config.seed << '\n';
+  }
+  if (!subject.weights_sha256.empty()) std::cout << "weights  sha256 " << subject.weights_sha256 << '\n';
+}
+
+int run(const InspectOptions& options) {
+  const Subject subject = open(options.model);
+  const Kernels& kernels = options.engine.select();
+  if (options.json) {
+    std::cout << dump(as_json(subject, kernels, options), 2) << '\n';
+  } else {
+    print_table(subject, kernels, options);
+  }
+  return kDone;
+}
+
+}  // namespace
+
+Command add_inspect(CLI::App& espalier) {
+  CLI::App* app = espalier.add_subcommand("inspect", "Show a model's layers, sizes and cost");
+  const auto options = std::make_shared<InspectOptions>();
+  app->add_option("MODEL", options->model, "A model file, a preset's name or a SPEC.json")->required();
+  app->add_option("--batch", options->batch, "Batch that the memory is counted for")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->type_name("N");
+  options->engine.add_to(*app);
+  app->add_flag("--json", options->json, "Print one JSON object instead of a table");
+  app->footer(
+      "Examples:\n"
+      "  espalier inspect lenet5\n"
+      "  espalier inspect small.safetensors --json");
+  return {app, [options] { return run(*options); }};
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,75 @@
+// espalier: train, evaluate and look at small convolutional networks.
+#include <iostream>
+#include <new>
+
+#include "cli/command.h"
+#include "core/error.h"
+
+namespace espalier::cli {
+namespace {
+
+int complain(const std::string& message, int status) {
+  std::cout.flush();
+  std::cerr << "espalier: " << message << '\n';
+  return status;
+}
+
+// CLI11's sentence, with the subcommand it is about and where to read more.
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  const auto parsed = app.get_subcommands();
+  const std::string name = parsed.empty() ? "" : parsed.front()->get_name();
+  std::string message = error.what();
+  while (message.ends_with('\n') || message.ends_with('.')) message.pop_back();
+  return (name.empty() ? "" : name + ": ") + message + "; see espalier " + (name.empty() ? "" : name + " ") +
+         "--help";
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Trains small convolutional networks on the CPU and evaluates them.", "espalier"};
+  app.set_version_flag("--version", "espalier " ESPALIER_VERSION, "Print the version and exit");
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  espalier train --data synthetic --model small --out small.safetensors\n"
+      "  espalier eval small.safetensors --data synthetic\n"
+      "  espalier predict small.safetensors digit.png\n\n"
+      "--data takes a folder, or the name of a folder below $ESPALIER_DATA.\n"
+      "Exit status: 0 done, 1 failed, 2 the call is wrong. See espalier COMMAND --help.");
+  const Command commands[] = {add_train(app),   add_eval(app),     add_predict(app),
+                              add_inspect(app), add_generate(app), add_schema(app)};
+  if (argc < 2) {
+    std::cerr << app.help();
+    return kWrongCall;
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {  // --help, --version
+    return app.exit(request);
+  } catch (const CLI::ParseError& error) {
+    return complain(usage_message(app, error), kWrongCall);
+  }
+  for (const Command& command : commands) {
+    if (!command.app->parsed()) continue;
+    const int status = command.run();
+    if (!std::cout.flush()) throw Error(ErrorCode::kIo, "standard output", "could not be written");
+    return status;
+  }
+  return kWrongCall;
+}
+
+}  // namespace
+}  // namespace espalier::cli
+
+int main(int argc, char** argv) {
+  using namespace espalier;
+  try {
+    return cli::run(argc, argv);
+  } catch (const Error& error) {
+    return cli::complain(error.what(), error.code() == ErrorCode::kArgument ? cli::kWrongCall : cli::kFailed);
+  } catch (const std::bad_alloc&) {
+    return cli::complain("there is not enough memory", cli::kFailed);
+  } catch (const std::exception& error) {
+    return cli::complain(error.what(), cli::kFailed);
+  }
+}
