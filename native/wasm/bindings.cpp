@@ -27,7 +27,7 @@
 #include "train/trainer.h"
 #include "wasm/training_run.h"
 
-namespace espalier {
+namespace espalier::wasm {
 namespace {
 
 using emscripten::typed_memory_view;
@@ -117,7 +117,7 @@ val tensor_view(const Shape& shape, std::vector<real> numbers) {
 // ---- The engine ----------------------------------------------------------------------------------
 
 // Refuses kernels that do not give the known answers.
-std::string open(int threads) {
+std::string open_engine(int threads) {
   const Kernels& kernels = select_kernels("auto");
   current.reset(new Engine{.kernels = kernels, .pool = ThreadPool(threads)});
   return json{{"version", ESPALIER_VERSION},
@@ -127,7 +127,7 @@ std::string open(int threads) {
       .dump();
 }
 
-void close() { current.reset(); }
+void close_engine() { current.reset(); }
 
 double heap_bytes() { return static_cast<double>(emscripten_get_heap_size()); }
 
@@ -354,17 +354,19 @@ Predictor& predictor_of(LoadedModel& model) {
   return *model.predictor;
 }
 
-int image_count(const Model& model, int bytes) {
+// Checks that `bytes` are `count` images; -1: any number of whole ones.
+int image_count(const Model& model, int bytes, int count) {
   const int size = model.graph.input.shape.size();
-  if (bytes % size == 0) return bytes / size;
+  if (count < 0 ? bytes % size == 0 : bytes == count * size) return bytes / size;
   throw Error(ErrorCode::kArgument, "pixels",
-              "has " + std::to_string(bytes) + " bytes; the model takes images of " +
-                  to_string(model.graph.input.shape) + ", " + std::to_string(size) + " bytes each");
+              "has " + std::to_string(bytes) + " bytes" + (count < 0 ? "" : " for " + std::to_string(count)) +
+                  "; the model takes images of " + to_string(model.graph.input.shape) + ", " +
+                  std::to_string(size) + " bytes each");
 }
 
-val predict(int handle, Pointer pixels, int bytes) {
+val predict(int handle, Pointer pixels, int bytes, int wanted) {
   const auto model = find_model(handle);
-  const int count = image_count(*model->model, bytes);
+  const int count = image_count(*model->model, bytes, wanted);
   std::vector<real> probabilities(static_cast<std::size_t>(count * model->model->graph.classes));
   predictor_of(*model).predict(address<const std::uint8_t>(pixels), count, probabilities.data());
   return numbers_view(std::move(probabilities));
@@ -372,9 +374,7 @@ val predict(int handle, Pointer pixels, int bytes) {
 
 val activations(int handle, Pointer pixels, int bytes, const std::string& layer) {
   const auto model = find_model(handle);
-  if (image_count(*model->model, bytes) != 1) {
-    throw Error(ErrorCode::kArgument, "pixels", "must be one image");
-  }
+  image_count(*model->model, bytes, 1);
   Shape shape;
   std::vector<real> values = predictor_of(*model).activation(address<const std::uint8_t>(pixels), layer, shape);
   return tensor_view(std::vector{shape.channels, shape.height, shape.width}, std::move(values));
@@ -500,8 +500,8 @@ struct Guarded<function> {
 }  // namespace
 
 EMSCRIPTEN_BINDINGS(espalier) {
-  ESPALIER_EXPORT(open);
-  ESPALIER_EXPORT(close);
+  ESPALIER_EXPORT(open_engine);
+  ESPALIER_EXPORT(close_engine);
   ESPALIER_EXPORT(heap_bytes);
   ESPALIER_EXPORT(catalog);
   ESPALIER_EXPORT(schema);
@@ -530,4 +530,4 @@ EMSCRIPTEN_BINDINGS(espalier) {
   ESPALIER_EXPORT(evaluation_result);
 }
 
-}  // namespace espalier
+}  // namespace espalier::wasm

@@ -5,8 +5,8 @@ import { EspalierError, reasonOf } from '../error.js';
 
 /** Pointers and sizes are in bytes of the heap. Views are of the heap: copy them before the next call. */
 export interface Native {
-  open(threads: number): string;
-  close(): void;
+  open_engine(threads: number): string;
+  close_engine(): void;
   heap_bytes(): number;
   catalog(): string;
   schema(): string;
@@ -22,7 +22,8 @@ export interface Native {
   load_model(pointer: number, bytes: number): number;
   model_spec(model: number): string;
   inspect(model: number): string;
-  predict(model: number, pixels: number, bytes: number): Float32Array;
+  /** `count` -1: as many images as there are. */
+  predict(model: number, pixels: number, bytes: number, count: number): Float32Array;
   activations(model: number, pixels: number, bytes: number, layer: string): NativeTensor;
   tensor(model: number, name: string): NativeTensor;
   weights(model: number): Uint8Array;

@@ -64,7 +64,7 @@ export function createMethods(session: Session) {
   return {
     async open(_call: Call, options: InstanceOptions): Promise<Omit<EngineInfo, 'worker' | 'fallbackReason'>> {
       await session.start(options);
-      return JSON.parse(session.use((native) => native.open(options.threads))) as EngineInfo;
+      return JSON.parse(session.use((native) => native.open_engine(options.threads))) as EngineInfo;
     },
 
     catalog: (_call: Call) => JSON.parse(session.use((native) => native.catalog())) as Catalog,
@@ -171,8 +171,8 @@ export function createMethods(session: Session) {
       }
     },
 
-    predict: (_call: Call, model: number, pixels: Uint8Array): Float32Array =>
-      session.useWith(pixels, (native, pointer, size) => native.predict(model, pointer, size).slice()),
+    predict: (_call: Call, model: number, pixels: Uint8Array, count = -1): Float32Array =>
+      session.useWith(pixels, (native, pointer, size) => native.predict(model, pointer, size, count).slice()),
 
     activations: (_call: Call, model: number, pixels: Uint8Array, layer: string): Tensor =>
       session.useWith(pixels, (native, pointer, size) =>

@@ -66,7 +66,7 @@ export class Session {
 
   close(failure: EspalierError): void {
     if (this.#failure) return;
-    this.#instance?.native.close();
+    this.#instance?.native.close_engine();
     this.fail(failure);
   }
 }
