@@ -151,12 +151,16 @@ async function fetchBytes(url: URL): Promise<Response | ArrayBuffer> {
   } catch (error) {
     throw new EspalierError('io', url.href, `cannot be fetched (${reasonOf(error)})`);
   }
-  if (!response.ok) {
-    const hint = 'serve it, or say where it is with `wasmFolder`';
-    throw new EspalierError('io', url.href, `the server answered ${response.status}; ${hint}`);
-  }
-  const streams = response.headers.get('Content-Type')?.startsWith('application/wasm');
-  return streams ? response : response.arrayBuffer();
+  const type = response.headers.get('Content-Type') ?? '';
+  if (response.ok && type.startsWith('application/wasm')) return response;
+  // A single-page server answers with its page for everything that it does not have.
+  if (response.ok && !type.startsWith('text/html')) return response.arrayBuffer();
+  const found = response.ok ? 'a web page' : `status ${response.status}`;
+  throw new EspalierError(
+    'io',
+    url.href,
+    `the server answered with ${found}; say where the .wasm files are with \`wasmFolder\``,
+  );
 }
 
 function thread(binary: Binary, failed: (reason: string) => void): ThreadWorker {
