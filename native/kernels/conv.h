@@ -66,10 +66,11 @@ inline void conv_pack_forward(const ConvShape& s, const real* weight, real* pack
   for (int group = 0; group < s.groups; ++group) {
     for (int tile = 0; tile < tiling.tiles; ++tile) {
       const real* source = weight + (std::int64_t{group} * s.group_out() + tiling.begin(tile)) * row;
-      const int size = tiling.size(tile);
-      for (std::int64_t i = 0; i < row; ++i) {
-        for (int t = 0; t < size; ++t) *packed++ = source[t * row + i];
-      }
+      dispatch<kTile>(tiling.size(tile), [&]<int T>() {
+        for (std::int64_t i = 0; i < row; ++i, packed += T) {
+          for (int t = 0; t < T; ++t) packed[t] = source[t * row + i];
+        }
+      });
     }
   }
 }
@@ -77,19 +78,18 @@ inline void conv_pack_forward(const ConvShape& s, const real* weight, real* pack
 // [tile of in channels][kh][kw][out / groups][T] for each group.
 inline void conv_pack_backward(const ConvShape& s, const real* weight, real* packed) {
   const std::int64_t row = std::int64_t{s.group_in()} * s.taps();
+  const int taps = s.taps();
   const Tiling tiling(s.group_in(), kTile);
   for (int group = 0; group < s.groups; ++group) {
-    const real* source = weight + std::int64_t{group} * s.group_out() * row;
     for (int tile = 0; tile < tiling.tiles; ++tile) {
-      const int begin = tiling.begin(tile);
-      const int size = tiling.size(tile);
-      for (int tap = 0; tap < s.taps(); ++tap) {
-        for (int o = 0; o < s.group_out(); ++o) {
-          for (int t = 0; t < size; ++t) {
-            *packed++ = source[o * row + std::int64_t{begin + t} * s.taps() + tap];
+      const real* source = weight + std::int64_t{group} * s.group_out() * row + std::int64_t{tiling.begin(tile)} * taps;
+      dispatch<kTile>(tiling.size(tile), [&]<int T>() {
+        for (int tap = 0; tap < taps; ++tap) {
+          for (int o = 0; o < s.group_out(); ++o, packed += T) {
+            for (int t = 0; t < T; ++t) packed[t] = source[o * row + t * taps + tap];
           }
         }
-      }
+      });
     }
   }
 }
@@ -113,17 +113,25 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
   const int column = x * s.stride_width - s.pad_left;
   const real* origin = in + (std::int64_t{row} * s.in_width + column) * kLanes;
   const int channels = s.group_in();
-  for (int i = 0; i < channels; ++i, origin += plane, packed += s.taps() * T) {
-    for (int a = ky.begin; a < ky.end; ++a) {
-      const real* px = origin + (std::int64_t{a} * s.dilation_height * s.in_width) * kLanes + kx.begin * dilation;
-      const real* pw = packed + (a * s.kernel_width + kx.begin) * T;
-      for (int b = kx.begin; b < kx.end; ++b, px += dilation, pw += T) {
-        Lanes value[P];
-        for (int p = 0; p < P; ++p) value[p] = load(px + p * step);
-        for (int t = 0; t < T; ++t) {
-          const Lanes w = splat(pw[t]);
-          for (int p = 0; p < P; ++p) acc[t][p] = madd(w, value[p], acc[t][p]);
-        }
+  const auto multiply = [&](const real* px, const real* pw) __attribute__((always_inline)) {
+    Lanes value[P];
+    for (int p = 0; p < P; ++p) value[p] = load(px + p * step);
+    for (int t = 0; t < T; ++t) {
+      const Lanes w = splat(pw[t]);
+      for (int p = 0; p < P; ++p) acc[t][p] = madd(w, value[p], acc[t][p]);
+    }
+  };
+  if (s.taps() == 1) {
+    if (ky.begin < ky.end && kx.begin < kx.end) {
+      for (int i = 0; i < channels; ++i, origin += plane, packed += T) multiply(origin, packed);
+    }
+  } else {
+    const std::int64_t row_step = std::int64_t{s.dilation_height} * s.in_width * kLanes;
+    for (int i = 0; i < channels; ++i, origin += plane, packed += s.taps() * T) {
+      for (int a = ky.begin; a < ky.end; ++a) {
+        const real* px = origin + a * row_step + kx.begin * dilation;
+        const real* pw = packed + (a * s.kernel_width + kx.begin) * T;
+        for (int b = kx.begin; b < kx.end; ++b, px += dilation, pw += T) multiply(px, pw);
       }
     }
   }
@@ -288,11 +296,12 @@ inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const 
 // and both meet in the tree over lanes. That leaves room for twice the tile.
 //
 // Accumulates T output channels x K taps of one kernel row: sums[t][k] over all output pixels.
-template <int T, int K>
+// kDense: stride and dilation are 1 along the row, so neighbouring taps are constant offsets.
+template <int T, int K, bool kDense>
 ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, const real* grad_out,
                                           int ky, int kx, Vector (&acc)[T][K]) {
-  const int step = s.stride_width * kLanes;
-  const int dilation = s.dilation_width * kLanes;
+  const int step = kDense ? kLanes : s.stride_width * kLanes;
+  const int dilation = kDense ? kLanes : s.dilation_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
   for (int t = 0; t < T; ++t) {
     for (int k = 0; k < K; ++k) acc[t][k] = Vector{};
@@ -321,11 +330,13 @@ ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, co
       }
     };
     border(0, inside.begin);
-    for (int x = inside.begin; x < inside.end; ++x) {
+    const real* xs = px + inside.begin * step;
+    const real* gs = pg + inside.begin * kLanes;
+    for (int x = inside.begin; x < inside.end; ++x, xs += step, gs += kLanes) {
       Vector g[T];
-      for (int t = 0; t < T; ++t) g[t] = load_vector(pg + t * out_plane + x * kLanes);
+      for (int t = 0; t < T; ++t) g[t] = load_vector(gs + t * out_plane);
       for (int k = 0; k < K; ++k) {
-        const Vector value = load_vector(px + x * step + k * dilation);
+        const Vector value = load_vector(xs + k * dilation);
         for (int t = 0; t < T; ++t) acc[t][k] = madd(value, g[t], acc[t][k]);
       }
     }
@@ -336,28 +347,30 @@ ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, co
 template <int T, int K>
 inline void weight_gradient_block(const ConvShape& s, const real* in, const real* grad_out, int ky,
                                   int kx, real* grad_weight, std::int64_t row) {
-  alignas(64) real lanes[T][K][kLanes];
+  Lanes sums[T][K];
   for (int i = 0; i < kVectors; ++i) {
     Vector acc[T][K];
-    weight_gradient_tile<T, K>(s, in + i * kWidth, grad_out + i * kWidth, ky, kx, acc);
+    if (s.stride_width == 1 && s.dilation_width == 1) {
+      weight_gradient_tile<T, K, true>(s, in + i * kWidth, grad_out + i * kWidth, ky, kx, acc);
+    } else {
+      weight_gradient_tile<T, K, false>(s, in + i * kWidth, grad_out + i * kWidth, ky, kx, acc);
+    }
     for (int t = 0; t < T; ++t) {
-      for (int k = 0; k < K; ++k) store_vector(&lanes[t][k][i * kWidth], acc[t][k]);
+      for (int k = 0; k < K; ++k) sums[t][k].v[i] = acc[t][k];
     }
   }
-  for (int group = 0; group < kLanes; group += 8) {
-    for (int t = 0; t < T; ++t) {
-      for (int k = 0; k < K; ++k) {
-        grad_weight[t * row + ky * s.kernel_width + kx + k] += sum8(&lanes[t][k][group]);
-      }
-    }
+  real* to = grad_weight + ky * s.kernel_width + kx;
+  for (int t = 0; t < T; ++t) {
+    for (int k = 0; k < K; ++k) add_groups(sums[t][k], to[t * row + k]);
   }
 }
 
-// Tile sizes by the taps of a row: T x K accumulators, T + 1 registers for operands.
+// Tile sizes by the taps of a row: T x K accumulators, K + 1 registers for operands. With 16
+// registers a row of five taps goes as three and two (10 % faster in a browser than two tiles of five).
+inline constexpr int kMaxTaps = kRegisters == 32 ? 5 : 3;
 template <int K>
 inline constexpr int kGradientTile = kRegisters == 32 ? (K == 1 ? 12 : K == 2 ? 8 : K == 3 ? 7 : K == 4 ? 6 : 5)
-                                                      : (K == 1 ? 6 : K == 2 ? 5 : K == 3 ? 4 : K == 4 ? 3 : 2);
-inline constexpr int kMaxTaps = 5;
+                                                      : (K == 3 ? 4 : 6);
 
 inline void conv_weight_gradient(const ConvShape& s, const real* in, const real* grad_out,
                                  real* grad_weight) {

@@ -84,11 +84,9 @@ ESPALIER_INLINE Lanes valid_mask(int valid) {
 }
 
 ESPALIER_INLINE void store_groups(const Lanes& a, int row, int channels, int c, real* partial) {
-  alignas(64) real lanes[kLanes];
-  store(lanes, a);
-  for (int group = 0; group < kLanes / 8; ++group) {
-    partial[(group * 2 + row) * channels + c] = sum8(lanes + group * 8);
-  }
+  real sums[kLanes / 8];
+  sum_groups(a, sums);
+  for (int group = 0; group < kLanes / 8; ++group) partial[(group * 2 + row) * channels + c] = sums[group];
 }
 
 inline void centered_moments(const real* in, int channels, int pixels, const real* center,

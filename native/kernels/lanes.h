@@ -94,11 +94,23 @@ ESPALIER_INLINE Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes
 ESPALIER_INLINE real sum8(const real* p) {
   return ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
 }
+// sums[g] = the sum of group g of 8 lanes.
+ESPALIER_INLINE void sum_groups(const Lanes& a, real (&sums)[kLanes / 8]) {
+  if constexpr (kWidth == 4) {
+    // The tree's first step in registers.
+    const Vector q = a.v[0] + a.v[1];
+    sums[0] = (q[0] + q[2]) + (q[1] + q[3]);
+  } else {
+    alignas(64) real lanes[kLanes];
+    store(lanes, a);
+    for (int group = 0; group < kLanes / 8; ++group) sums[group] = sum8(lanes + group * 8);
+  }
+}
 // total += each group of 8, in order.
 ESPALIER_INLINE void add_groups(const Lanes& a, real& total) {
-  alignas(64) real lanes[kLanes];
-  store(lanes, a);
-  for (int group = 0; group < kLanes; group += 8) total += sum8(lanes + group);
+  real sums[kLanes / 8];
+  sum_groups(a, sums);
+  for (const real sum : sums) total += sum;
 }
 
 // e^x: 2^k · p(r), |r| <= ln(2)/2, with Cephes' polynomial; 2 ulp. Clamped to finite results.
