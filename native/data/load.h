@@ -53,8 +53,7 @@ std::vector<std::uint8_t> read_file(const std::string& path);
 // Writes beside and renames, so that an old file is never lost. Error{kIo} names the path.
 void write_file(const std::string& path, std::span<const std::uint8_t> bytes);
 
-// A PNG as bytes [channels][height][width]: grey (1) or RGB (3); resized (area average) when the
-// wanted size differs. channels = 0 keeps the file's own.
+// A PNG as bytes [channels][height][width], grey (1) or RGB (3); channels = 0 keeps the file's own.
 struct Image {
   int channels = 0;
   int height = 0;
