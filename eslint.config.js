@@ -31,6 +31,8 @@ export default ts.config(
   {
     files: ['web/**/*.svelte', 'web/**/*.svelte.ts'],
     languageOptions: { parserOptions: { parser: ts.parser } },
+    // The plain rule does not know that one bindable property makes them all `let`.
+    rules: { 'prefer-const': 'off', 'svelte/prefer-const': ['error', { destructuring: 'all' }] },
   },
   // Generated bindings and test doubles are untyped by nature.
   {

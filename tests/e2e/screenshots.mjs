@@ -1,0 +1,65 @@
+// Pictures of the built page, to look at: node tests/e2e/screenshots.mjs [name …]
+// They go to build/screenshots; `readme` is the one that the README shows.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { preview } from 'vite';
+import { findChromium, repository } from '../../native/toolchain/environment.mjs';
+
+const folder = join(repository, 'build/screenshots');
+const picture = (name) => join(folder, `${name}.png`);
+
+const shots = {
+  light: { width: 1440, height: 900, colorScheme: 'light', fullPage: true },
+  dark: { width: 1440, height: 900, colorScheme: 'dark', fullPage: true },
+  phone: { width: 390, height: 844, colorScheme: 'light', fullPage: true },
+  'phone-dark': { width: 390, height: 844, colorScheme: 'dark', fullPage: true },
+  tablet: { width: 900, height: 1100, colorScheme: 'light', fullPage: true },
+  wide: { width: 1920, height: 1080, colorScheme: 'light', fullPage: false },
+  data: { width: 1440, height: 900, colorScheme: 'light', act: (page) => page.click('text=Change data') },
+  resnet: { width: 1440, height: 900, colorScheme: 'dark', hash: '#preset=resnet&epochs=3', fullPage: true },
+  readme: {
+    width: 1360,
+    height: 850,
+    colorScheme: 'light',
+    file: join(repository, 'web/app/screenshot.png'),
+  },
+};
+
+async function draw(page) {
+  const box = await page.getByTestId('pad').boundingBox();
+  const at = (x, y) => [box.x + box.width * x, box.y + box.height * y];
+  await page.mouse.move(...at(0.3, 0.3));
+  await page.mouse.down();
+  for (const [x, y] of [[0.42, 0.2], [0.6, 0.2], [0.66, 0.32], [0.58, 0.45], [0.45, 0.5], [0.6, 0.53], [0.69, 0.65], [0.62, 0.79], [0.45, 0.83], [0.3, 0.75]]) // prettier-ignore
+    await page.mouse.move(...at(x, y), { steps: 4 });
+  await page.mouse.up();
+}
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(shots);
+mkdirSync(folder, { recursive: true });
+const server = await preview({ root: join(repository, 'web/app'), preview: { port: 0 }, logLevel: 'error' });
+const url = server.resolvedUrls.local[0];
+const browser = await chromium.launch({
+  executablePath: findChromium(),
+  args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic'],
+});
+for (const name of names) {
+  const { width, height, colorScheme, act, fullPage, file, hash = '' } = shots[name];
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+  page.on('pageerror', (error) => console.error(name, error.message));
+  page.on('console', (message) => message.type() === 'error' && console.error(name, message.text()));
+  await page.goto(url + hash);
+  await page.waitForTimeout(name === 'readme' ? 4000 : 2500);
+  await draw(page);
+  await act?.(page);
+  await page.mouse.move(4, 4);
+  await page.waitForTimeout(700);
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.screenshot({ path: file ?? picture(name), fullPage: fullPage ?? false });
+  await page.close();
+  console.log(file ?? picture(name));
+}
+await browser.close();
+await new Promise((resolve) => server.httpServer.close(resolve) && server.httpServer.closeAllConnections());

@@ -1,0 +1,61 @@
+// Serves the built page as a strict host would: no script but its own, with or without isolation.
+
+import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const repository = fileURLToPath(new URL('../..', import.meta.url));
+const folder = join(repository, 'build/web');
+
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.wasm': 'application/wasm',
+};
+
+const policy =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; " +
+  "img-src 'self' data: blob:; connect-src 'self' https:; base-uri 'none'; form-action 'none'";
+
+export interface Site {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** The page lives in a subfolder, because it must not expect to be at a host's root. */
+export async function serve({ isolated = true } = {}): Promise<Site> {
+  if (!existsSync(join(folder, 'index.html'))) throw new Error('Build the page first: npm run build:web');
+  const server: Server = createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    const inside = path.startsWith('/app/') ? normalize(path.slice('/app/'.length)) || 'index.html' : '..';
+    const file = join(folder, inside === '.' ? 'index.html' : inside);
+    if (inside.startsWith('..') || !existsSync(file) || !statSync(file).isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, {
+      'Content-Type': types[extname(file)] ?? 'application/octet-stream',
+      'Content-Security-Policy': policy,
+      'Cache-Control': 'no-store',
+      ...(isolated && {
+        'Cross-Origin-Opener-Policy': 'same-origin',
+        'Cross-Origin-Embedder-Policy': 'require-corp',
+      }),
+    });
+    createReadStream(file).pipe(response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/app/`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,82 @@
+// The curves' numbers. Old points are merged in pairs, so that a long training stays quick to draw.
+
+import type { TrainingEpoch, TrainingProgress } from 'espalier';
+
+export interface Point {
+  epoch: number;
+  loss: number;
+  accuracy: number;
+  /** Training steps that this point is the mean of. */
+  weight: number;
+}
+export interface EpochPoint {
+  epoch: number;
+  loss: number;
+  accuracy: number;
+}
+
+const maxPoints = 1200;
+/** Of the smoothed curve: how many epochs it looks back. */
+const memory = 0.15;
+
+export class History {
+  points: Point[] = [];
+  validation: EpochPoint[] = [];
+  #start = 0;
+  #step = 0;
+
+  clear(): void {
+    this.points = [];
+    this.validation = [];
+    this.#start = 0;
+    this.#step = 0;
+  }
+
+  /** The next training counts its epochs from zero; here they follow the last one. */
+  continueFrom(): void {
+    this.#start = this.points.at(-1)?.epoch ?? 0;
+    this.#step = 0;
+  }
+
+  addProgress({ epoch, loss, accuracy, step }: TrainingProgress): void {
+    this.points.push({ epoch: this.#start + epoch, loss, accuracy, weight: Math.max(1, step - this.#step) });
+    this.#step = step;
+    if (this.points.length > maxPoints) this.points = mergePairs(this.points);
+  }
+
+  addEpoch({ epoch, validationLoss, validationAccuracy }: TrainingEpoch): void {
+    if (validationLoss === undefined || validationAccuracy === undefined) return;
+    this.validation.push({ epoch: this.#start + epoch, loss: validationLoss, accuracy: validationAccuracy });
+  }
+
+  /** Exponential moving average over epochs, with the bias of its start taken out. */
+  smoothed(field: 'loss' | 'accuracy'): number[] {
+    let mean = 0;
+    let mass = 0;
+    let before = 0;
+    return this.points.map((point) => {
+      const keep = Math.exp(-Math.max(point.epoch - before, 1e-6) / memory);
+      before = point.epoch;
+      mean = keep * mean + (1 - keep) * point[field];
+      mass = keep * mass + (1 - keep);
+      return mean / mass;
+    });
+  }
+}
+
+function mergePairs(points: Point[]): Point[] {
+  const merged: Point[] = [];
+  for (let i = 0; i < points.length; i += 2) {
+    const a = points[i];
+    const b = points[i + 1];
+    if (!a) break;
+    merged.push(b ? mean(a, b) : a);
+  }
+  return merged;
+}
+
+function mean(a: Point, b: Point): Point {
+  const weight = a.weight + b.weight;
+  const blend = (x: number, y: number) => (x * a.weight + y * b.weight) / weight;
+  return { epoch: b.epoch, loss: blend(a.loss, b.loss), accuracy: blend(a.accuracy, b.accuracy), weight };
+}

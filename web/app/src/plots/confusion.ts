@@ -1,0 +1,64 @@
+// True class down, predicted class across. Right answers are green, wrong ones brown; each row is a
+// share of its class, and wrong answers are on a square root, so that few of them can be seen.
+
+import { scaleColor, textOn, type PlotTheme } from '../colors';
+import { prepare } from './canvas';
+
+export interface Confusion {
+  counts: Uint32Array;
+  classNames: string[];
+  /** The cell that is chosen or pointed at. */
+  active?: { truth: number; guess: number } | undefined;
+}
+
+const margin = 26;
+
+export function confusionCell(
+  { classNames }: Confusion,
+  size: number,
+  x: number,
+  y: number,
+): { truth: number; guess: number } | undefined {
+  const cell = (size - margin) / classNames.length;
+  const truth = Math.floor((y - margin) / cell);
+  const guess = Math.floor((x - margin) / cell);
+  const inside = truth >= 0 && guess >= 0 && truth < classNames.length && guess < classNames.length;
+  return inside ? { truth, guess } : undefined;
+}
+
+export function drawConfusion(canvas: HTMLCanvasElement, data: Confusion, theme: PlotTheme): void {
+  const { context, width } = prepare(canvas);
+  const { counts, classNames, active } = data;
+  const classes = classNames.length;
+  const cell = (width - margin) / classes;
+  context.textAlign = 'center';
+  context.textBaseline = 'middle';
+  const size = Math.max(8, Math.min(12, cell * 0.36));
+  for (let truth = 0; truth < classes; ++truth) {
+    const row = counts.subarray(truth * classes, (truth + 1) * classes);
+    const total = row.reduce((sum, count) => sum + count, 0) || 1;
+    row.forEach((count, guess) => {
+      const share = count / total;
+      const value = truth === guess ? 0.75 * share ** 2 : -Math.min(1, 1.6 * Math.sqrt(share));
+      const x = margin + guess * cell;
+      const y = margin + truth * cell;
+      context.fillStyle = scaleColor(theme, value);
+      context.fillRect(x, y, cell - 1, cell - 1);
+      if (count === 0 || cell < 18) return;
+      context.fillStyle = textOn(theme, value);
+      context.font = `${size}px ${theme.font}`;
+      context.fillText(String(count), x + (cell - 1) / 2, y + cell / 2, cell - 3);
+    });
+  }
+  context.fillStyle = theme.muted;
+  context.font = `11px ${theme.font}`;
+  classNames.forEach((name, i) => {
+    const text = cell < 12 && i % 5 ? '' : name.slice(0, name.length > 3 ? 3 : 4);
+    context.fillText(text, margin + (i + 0.5) * cell, margin / 2, cell + 6);
+    context.fillText(text, margin / 2 - 1, margin + (i + 0.5) * cell, margin);
+  });
+  if (!active) return;
+  context.strokeStyle = theme.text;
+  context.lineWidth = 2;
+  context.strokeRect(margin + active.guess * cell, margin + active.truth * cell, cell - 1, cell - 1);
+}

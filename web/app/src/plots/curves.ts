@@ -1,0 +1,97 @@
+// Loss and accuracy over epochs, drawn by uPlot: what was measured faintly, its running mean on top,
+// validation as dots.
+
+import uPlot from 'uplot';
+import type { PlotTheme } from '../colors';
+import type { History } from '../history';
+
+export type Quantity = 'loss' | 'accuracy';
+
+export function curveData(history: History, quantity: Quantity): uPlot.AlignedData {
+  const { points, validation } = history;
+  const smooth = history.smoothed(quantity);
+  const rows: [number, number | null, number | null, number | null][] = points.map((point, i) => [
+    point.epoch,
+    point[quantity],
+    smooth[i] ?? null,
+    null,
+  ]);
+  for (const point of validation) rows.push([point.epoch, null, null, point[quantity]]);
+  rows.sort((a, b) => a[0] - b[0]);
+  return [0, 1, 2, 3].map((column) => rows.map((row) => row[column] ?? null)) as uPlot.AlignedData;
+}
+
+export interface CurveOptions {
+  quantity: Quantity;
+  width: number;
+  height: number;
+  theme: PlotTheme;
+  /** The right end of the axis: all epochs that are planned. */
+  epochs: () => number;
+}
+
+export function createCurves(
+  parent: HTMLElement,
+  { quantity, width, height, theme, epochs }: CurveOptions,
+): uPlot {
+  const format = (value: number) =>
+    quantity === 'loss' ? String(Number(value.toPrecision(2))) : `${Number((100 * value).toFixed(2))} %`;
+  const axis: uPlot.Axis = {
+    stroke: theme.muted,
+    font: `11px ${theme.font}`,
+    grid: { stroke: theme.line, width: 1 },
+    ticks: { show: false },
+    gap: 6,
+  };
+  return new uPlot(
+    {
+      width,
+      height,
+      pxAlign: true,
+      legend: { show: false },
+      cursor: { sync: { key: 'curves' }, y: false, points: { size: 6 }, drag: { x: false, y: false } },
+      padding: [8, 8, 0, 0],
+      scales: {
+        x: { time: false, range: (_plot, _low, high) => [0, Math.max(epochs(), high ?? 0, 1e-3)] },
+        y: {
+          distr: quantity === 'loss' ? 3 : 1,
+          range: (_plot, low, high) => (quantity === 'loss' ? lossRange(low, high) : accuracyRange(low)),
+        },
+      },
+      axes: [
+        { ...axis, size: 26, values: (_plot, ticks) => ticks.map((tick) => String(Number(tick.toFixed(2)))) },
+        {
+          ...axis,
+          size: 48,
+          values: (_plot, ticks) => ticks.map((tick) => (tick === null ? '' : format(tick))),
+        },
+      ],
+      series: [
+        {},
+        { stroke: `${theme.training}55`, width: 1, spanGaps: true, points: { show: false } },
+        { stroke: theme.training, width: 2, spanGaps: true, points: { show: false } },
+        {
+          stroke: theme.validation,
+          fill: theme.validation,
+          width: 1.5,
+          dash: [4, 3],
+          spanGaps: true,
+          points: { show: true, size: 5, fill: theme.validation },
+        },
+      ],
+    },
+    [[], [], [], []],
+    parent,
+  );
+}
+
+function lossRange(low: number | null, high: number | null): uPlot.Range.MinMax {
+  const bottom = Math.max(low ?? 0.1, 1e-4);
+  const top = Math.max(high ?? 3, 1.5 * bottom);
+  return [10 ** (Math.floor(2 * Math.log10(bottom)) / 2), 10 ** (Math.ceil(4 * Math.log10(top)) / 4)];
+}
+
+/** From the worst accuracy seen, rounded down to a tenth, to all. */
+function accuracyRange(low: number | null): uPlot.Range.MinMax {
+  return [Math.min(0.9, Math.floor(10 * (low ?? 0)) / 10), 1];
+}

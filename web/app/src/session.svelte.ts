@@ -1,0 +1,754 @@
+// The one store of the page, and the only module that talks to the engine.
+
+import {
+  createEngine,
+  EspalierError,
+  type Catalog,
+  type Dataset,
+  type DatasetInfo,
+  type DatasetSource,
+  type Engine,
+  type EngineInfo,
+  type Evaluation,
+  type KernelName,
+  type Model,
+  type ModelInspection,
+  type SplitName,
+  type Tensor,
+  type Training,
+  type TrainingDone,
+  type TrainingEvent,
+  type TrainingProgress,
+} from 'espalier';
+import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
+import { download } from './download';
+import { History } from './history';
+import { fromHash, toConfig, toHash, type Settings } from './settings';
+import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
+
+export type Phase = 'starting' | 'training' | 'paused' | 'done' | 'ready' | 'failed';
+
+/** The image that probabilities and feature maps are shown for. */
+export interface Input {
+  pixels: Uint8Array;
+  /** Its place in the samples, or undefined for a drawing. */
+  sample?: number;
+  label?: number;
+}
+export interface Samples {
+  indices: number[];
+  pixels: Uint8Array;
+  labels: Uint16Array;
+}
+export interface Judgement {
+  split: SplitName;
+  step: number;
+  evaluation: Evaluation;
+  labels: Uint16Array;
+}
+export interface Notice {
+  id: number;
+  kind: 'error' | 'info';
+  text: string;
+}
+export interface Download {
+  id: string;
+  fraction: number;
+}
+
+const builtInSource: DatasetSource = { kind: 'synthetic', train: 12_000, test: 2_000, seed: 1 };
+const sampleCount = 24;
+const numbersEveryMs = 200;
+const viewsEveryMs = 250;
+const checkpointEveryMs = 20_000;
+/** Judging the model may take this part of the time. */
+const judgingShare = 1 / 15;
+
+class Session {
+  phase = $state<Phase>('starting');
+  engine = $state.raw<EngineInfo>();
+  catalog = $state.raw<Catalog>();
+  settings = $state<Settings>(fromHash(typeof location === 'undefined' ? '' : location.hash));
+  /** Those that the training on show was started with. */
+  applied = $state.raw<Settings>();
+
+  dataset = $state.raw<DatasetInfo>();
+  datasetId = $state<string>(builtInDigits.id);
+  stored = $state.raw<StoredDataset[]>([]);
+  downloading = $state.raw<Download>();
+
+  modelName = $state('');
+  inspection = $state.raw<ModelInspection>();
+  weightsHash = $state('');
+
+  progress = $state.raw<TrainingProgress>();
+  imagesPerSecond = $state(0);
+  finished = $state.raw<TrainingDone>();
+  testAccuracy = $state<number>();
+  validationAccuracy = $state<number>();
+  readonly history = new History();
+  /** Goes up when the history has grown. */
+  historyVersion = $state(0);
+
+  samples = $state.raw<Samples>();
+  input = $state.raw<Input>();
+  probabilities = $state.raw<Float32Array>();
+  filters = $state.raw<Tensor>();
+  layer = $state('');
+  maps = $state.raw<Tensor>();
+  judgement = $state.raw<Judgement>();
+  judgedSplit = $state<SplitName>('validation');
+
+  notices = $state.raw<Notice[]>([]);
+
+  #engine: Engine | undefined;
+  #dataset: Dataset | undefined;
+  #source: DatasetSource = builtInSource;
+  #model: Model | undefined;
+  #training: Training | undefined;
+  /** The work that replaces engine, dataset, model or training: one at a time. */
+  #order: Promise<void> = Promise.resolve();
+  #pending: TrainingProgress[] = [];
+  #numbersTimer: ReturnType<typeof setTimeout> | undefined;
+  #viewsTimer: ReturnType<typeof setTimeout> | undefined;
+  #viewsBusy = false;
+  #viewsAgain = false;
+  #judging: AbortController | undefined;
+  #judgedAt = 0;
+  #labels = new Map<SplitName, Uint16Array>();
+  #checkpoint: Uint8Array | undefined;
+  #checkpointAt = 0;
+  #crashes = 0;
+  #downloadAbort: AbortController | undefined;
+  #noticeId = 0;
+
+  className(label: number): string {
+    return this.classNames[label] ?? String(label);
+  }
+
+  get classNames(): string[] {
+    const known = catalogue.find(({ id }) => id === this.datasetId)?.classNames;
+    const own = this.dataset?.classNames ?? [];
+    return known?.length === own.length ? known : own;
+  }
+
+  /** The menus say something else than what is being trained. */
+  get hasChanges(): boolean {
+    const { applied, settings } = this;
+    if (!applied) return false;
+    return (Object.keys(applied) as (keyof Settings)[]).some((name) => applied[name] !== settings[name]);
+  }
+
+  /** Whether a digit can be drawn for this dataset. */
+  get isDrawable(): boolean {
+    return this.dataset?.channels === 1 && this.dataset.height === this.dataset.width;
+  }
+
+  // ── Starting ─────────────────────────────────────────────────────────────────────────────────
+
+  start(): Promise<void> {
+    return this.#inOrder(async () => {
+      await this.#openEngine();
+      await this.#openChosenDataset();
+      await this.#begin();
+      this.catalog = await this.#engine?.catalog();
+      await this.#listStored();
+    });
+  }
+
+  async #openEngine(): Promise<void> {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    const kernels = wanted.get('kernels');
+    const threads = Number(wanted.get('threads'));
+    this.#engine = await createEngine({
+      ...((kernels === 'plain' || kernels === 'relaxed') && { kernels: kernels satisfies KernelName }),
+      ...(Number.isInteger(threads) && threads > 0 && { threads }),
+    });
+    this.engine = this.#engine.info;
+  }
+
+  async #openChosenDataset(): Promise<void> {
+    const id = this.settings.dataset;
+    if (id !== builtInDigits.id) {
+      const files = await readStored(id).catch(() => undefined);
+      if (files) {
+        try {
+          return await this.#openDataset(id, { kind: 'files', files, ...nameOf(id) });
+        } catch (error) {
+          this.#report(error);
+        }
+      } else {
+        this.#say('info', `“${id}” is not stored in this browser, so the built-in digits are used.`);
+      }
+    }
+    await this.#openDataset(builtInDigits.id, builtInSource);
+  }
+
+  /** The present dataset stays if this fails. */
+  async #openDataset(id: string, source: DatasetSource): Promise<void> {
+    const engine = this.#need();
+    const dataset = await engine.loadDataset(source);
+    const old = this.#dataset;
+    await this.#stop();
+    this.#dataset = dataset;
+    this.#source = source;
+    this.#labels.clear();
+    this.dataset = dataset.info;
+    this.datasetId = id;
+    this.settings.dataset = id;
+    this.judgement = undefined;
+    this.input = undefined;
+    this.samples = undefined;
+    void old?.dispose().catch(() => {});
+    await this.#chooseSamples(0);
+  }
+
+  // ── Training ─────────────────────────────────────────────────────────────────────────────────
+
+  /** Fresh weights and the settings of the menus. */
+  reset(): Promise<void> {
+    return this.#inOrder(() => this.#begin());
+  }
+
+  async #begin(): Promise<void> {
+    const settings = $state.snapshot(this.settings);
+    const { seed, preset } = settings;
+    const model = await this.#need().createModel(preset, { seed, dataset: this.#dataset });
+    await this.#adopt(model, preset);
+    this.history.clear();
+    this.#run(settings);
+    void this.#inspect(model);
+  }
+
+  async #adopt(model: Model, name: string): Promise<void> {
+    await this.#stop();
+    const old = this.#model;
+    this.#model = model;
+    this.modelName = name;
+    this.progress = undefined;
+    this.finished = undefined;
+    this.testAccuracy = undefined;
+    this.validationAccuracy = undefined;
+    this.judgement = undefined;
+    this.weightsHash = '';
+    this.#checkpoint = undefined;
+    void old?.dispose().catch(() => {});
+  }
+
+  async #inspect(model: Model): Promise<void> {
+    try {
+      const inspection = await model.inspect();
+      if (model !== this.#model) return;
+      this.inspection = inspection;
+      const layers = inspection.layers.filter(({ shape }) => shape[1] > 1 || shape[2] > 1);
+      const candidates = layers.length > 0 ? layers : inspection.layers;
+      if (!inspection.layers.some(({ name }) => name === this.layer)) this.layer = candidates[0]?.name ?? '';
+      this.#refreshViews();
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /** Trains the present model; its curves go on from where they are. */
+  #run(settings: Settings, training?: Training): void {
+    const model = this.#model;
+    const dataset = this.#dataset;
+    if (!model || !dataset) return;
+    this.applied = settings;
+    this.finished = undefined;
+    this.weightsHash = '';
+    this.phase = 'training';
+    this.#judgedAt = performance.now();
+    this.#checkpointAt = performance.now();
+    this.history.continueFrom();
+    this.#training = training ?? model.train(dataset, toConfig(settings));
+    void this.#follow(this.#training);
+    this.#keepViewsFresh();
+  }
+
+  async #follow(training: Training): Promise<void> {
+    try {
+      for await (const event of training) {
+        if (training !== this.#training) break;
+        this.#receive(event);
+      }
+    } catch (error) {
+      if (training !== this.#training) return;
+      this.#flushNumbers();
+      this.#training = undefined;
+      this.phase = 'failed';
+      if (error instanceof EspalierError && error.code === 'crashed') void this.#recover();
+      else this.#report(error);
+    }
+  }
+
+  #receive(event: TrainingEvent): void {
+    switch (event.type) {
+      case 'progress':
+        this.#pending.push(event);
+        this.history.addProgress(event);
+        this.#numbersTimer ??= setTimeout(() => this.#flushNumbers(), numbersEveryMs);
+        break;
+      case 'epoch':
+        this.history.addEpoch(event);
+        this.validationAccuracy = event.validationAccuracy;
+        this.#flushNumbers();
+        break;
+      case 'paused':
+        this.#flushNumbers();
+        this.phase = 'paused';
+        this.#settle();
+        break;
+      case 'done':
+        this.#flushNumbers();
+        this.#training = undefined;
+        if (event.aborted) break;
+        this.finished = event;
+        this.phase = 'done';
+        this.#settle();
+        break;
+    }
+  }
+
+  #flushNumbers(): void {
+    clearTimeout(this.#numbersTimer);
+    this.#numbersTimer = undefined;
+    const events = this.#pending.splice(0);
+    const last = events.at(-1);
+    if (last) {
+      // Images over time, so that quick slices do not count more than slow ones.
+      const seconds = events.reduce((sum, event) => sum + 1 / Math.max(event.imagesPerSecond, 1e-9), 0);
+      this.imagesPerSecond = events.length / seconds;
+      this.progress = last;
+    }
+    this.historyVersion += 1;
+  }
+
+  /** Weights stand still: show everything as of now. */
+  #settle(): void {
+    this.#refreshViews();
+    void this.#hash();
+    void this.judge();
+  }
+
+  async #hash(): Promise<void> {
+    const model = this.#model;
+    try {
+      const hash = (await model?.weightsSha256()) ?? '';
+      if (model === this.#model && this.phase !== 'training') this.weightsHash = hash;
+    } catch {
+      // Browsers hash on https and localhost only.
+    }
+  }
+
+  async #stop(): Promise<void> {
+    const training = this.#training;
+    this.#training = undefined;
+    this.#judging?.abort();
+    clearTimeout(this.#numbersTimer);
+    this.#numbersTimer = undefined;
+    this.#pending.length = 0;
+    await training?.abort().catch(() => {});
+  }
+
+  async pause(): Promise<void> {
+    await this.#steer((training) => training.pause());
+  }
+
+  async resume(): Promise<void> {
+    if (this.phase === 'done' || this.phase === 'ready') return this.trainOn();
+    this.weightsHash = '';
+    await this.#steer(async (training) => {
+      await training.resume();
+      this.phase = 'training';
+      this.#keepViewsFresh();
+    });
+  }
+
+  toggle(): Promise<void> {
+    return this.phase === 'training' ? this.pause() : this.resume();
+  }
+
+  async step(): Promise<void> {
+    if (this.phase === 'training') await this.pause();
+    this.weightsHash = '';
+    await this.#steer((training) => training.step(1));
+  }
+
+  /** Another training with the settings of the menus, from the present weights. */
+  trainOn(): Promise<void> {
+    return this.#inOrder(async () => {
+      await this.#stop();
+      this.#run({ ...$state.snapshot(this.settings), preset: this.applied?.preset ?? this.settings.preset });
+    });
+  }
+
+  async #steer(action: (training: Training) => Promise<void>): Promise<void> {
+    const training = this.#training;
+    if (!training) return;
+    try {
+      await action(training);
+    } catch (error) {
+      if (training === this.#training) this.#report(error);
+    }
+  }
+
+  /** A new engine, and the training goes on from its last checkpoint. */
+  async #recover(): Promise<void> {
+    this.#crashes += 1;
+    if (this.#crashes > 3) {
+      return this.#say(
+        'error',
+        'The engine stopped again and again. Reload the page, perhaps with a smaller model.',
+      );
+    }
+    this.#say('info', 'The engine stopped and was started again from the last checkpoint.');
+    const checkpoint = this.#checkpoint;
+    const settings = this.applied;
+    await this.#inOrder(async () => {
+      await this.#openEngine();
+      await this.#openDataset(this.datasetId, this.#source);
+      if (!checkpoint || !settings || !this.#dataset) return this.#begin();
+      const model = await this.#need().loadModel(checkpoint);
+      await this.#adopt(model, this.modelName);
+      this.#run(settings, model.resume(this.#dataset));
+    });
+  }
+
+  async #saveCheckpoint(): Promise<void> {
+    const training = this.#training;
+    if (!training || performance.now() - this.#checkpointAt < checkpointEveryMs) return;
+    this.#checkpointAt = performance.now();
+    const checkpoint = await training.checkpoint().catch(() => undefined);
+    if (training === this.#training && checkpoint) this.#checkpoint = checkpoint;
+  }
+
+  // ── Looking inside ───────────────────────────────────────────────────────────────────────────
+
+  show(input: Input): void {
+    this.input = input;
+    this.#refreshViews();
+  }
+
+  showSample(sample: number): void {
+    const { samples, dataset } = this;
+    if (!samples || !dataset) return;
+    const size = dataset.channels * dataset.height * dataset.width;
+    const pixels = samples.pixels.slice(sample * size, (sample + 1) * size);
+    this.show({ pixels, sample, label: samples.labels[sample] });
+  }
+
+  showLayer(name: string): void {
+    this.layer = name;
+    this.#refreshViews();
+  }
+
+  /** Other test images: `from` counts pages. */
+  async #chooseSamples(page: number): Promise<void> {
+    const dataset = this.#dataset;
+    if (!dataset) return;
+    const count = Math.min(sampleCount, dataset.info.counts.test);
+    const indices = Array.from({ length: count }, (_, i) => (page * count + i) % dataset.info.counts.test);
+    const { pixels, labels } = await dataset.images('test', indices);
+    if (dataset !== this.#dataset) return;
+    this.samples = { indices, pixels, labels };
+    this.showSample(0);
+  }
+
+  async moreSamples(): Promise<void> {
+    const page = Math.round((this.samples?.indices[0] ?? 0) / sampleCount) + 1;
+    await this.#chooseSamples(page).catch((error: unknown) => this.#report(error));
+  }
+
+  #keepViewsFresh(): void {
+    clearTimeout(this.#viewsTimer);
+    this.#viewsTimer = setTimeout(() => {
+      if (this.phase !== 'training') return;
+      if (!document.hidden) this.#refreshViews();
+      void this.#judgeNowAndThen();
+      void this.#saveCheckpoint();
+      this.#keepViewsFresh();
+    }, viewsEveryMs);
+  }
+
+  /** At most one round is under way; a change during it starts another. */
+  #refreshViews(): void {
+    if (this.#viewsBusy) {
+      this.#viewsAgain = true;
+      return;
+    }
+    this.#viewsBusy = true;
+    void this.#readViews()
+      .catch((error: unknown) => {
+        if (this.phase !== 'failed') this.#report(error);
+      })
+      .finally(() => {
+        this.#viewsBusy = false;
+        if (!this.#viewsAgain) return;
+        this.#viewsAgain = false;
+        this.#refreshViews();
+      });
+  }
+
+  async #readViews(): Promise<void> {
+    const model = this.#model;
+    const { input, inspection, layer } = this;
+    if (!model) return;
+    const known = inspection?.layers.some(({ name }) => name === layer);
+    const first = inspection?.tensors.find(({ shape }) => shape.length > 1);
+    const [probabilities, maps, filters] = await Promise.all([
+      input && model.predict(input.pixels, 1),
+      input && known ? model.activations(input.pixels, layer) : undefined,
+      first && model.tensor(first.name),
+    ]);
+    if (model !== this.#model) return;
+    if (probabilities) this.probabilities = probabilities;
+    if (maps) this.maps = maps;
+    if (filters) this.filters = filters;
+  }
+
+  async #judgeNowAndThen(): Promise<void> {
+    const cost = (this.judgement?.evaluation.seconds ?? 0) * 1000;
+    const wait = Math.max(1500, cost / judgingShare);
+    // The test split is for the final figure, so while training only validation is looked at.
+    if (this.judgedSplit !== 'validation' || document.hidden || this.#judging) return;
+    if (performance.now() - this.#judgedAt > wait) await this.judge();
+  }
+
+  judgeOn(split: SplitName): Promise<void> {
+    this.judgedSplit = split;
+    return this.judge();
+  }
+
+  /** Runs the model over a whole split: confusion, mistakes, and the final figure when training is done. */
+  async judge(): Promise<void> {
+    const model = this.#model;
+    const dataset = this.#dataset;
+    if (!model || !dataset) return;
+    this.#judging?.abort();
+    const judging = (this.#judging = new AbortController());
+    const { signal } = judging;
+    try {
+      const split = this.#nonEmpty(this.judgedSplit);
+      const step = this.progress?.step ?? 0;
+      const evaluation = await model.evaluate(dataset, split, { signal });
+      const labels = await this.#labelsOf(dataset, split);
+      if (model !== this.#model || signal.aborted) return;
+      this.judgement = { split, step, evaluation, labels };
+      if (this.phase === 'done') {
+        const final = split === 'test' ? evaluation : await model.evaluate(dataset, 'test', { signal });
+        if (model === this.#model && this.phase === 'done') this.testAccuracy = final.accuracy;
+      }
+    } catch (error) {
+      const expected =
+        error instanceof EspalierError && (error.code === 'aborted' || error.code === 'crashed');
+      if (!expected && model === this.#model) this.#report(error);
+    } finally {
+      this.#judgedAt = performance.now();
+      if (this.#judging === judging) this.#judging = undefined;
+    }
+  }
+
+  #nonEmpty(split: SplitName): SplitName {
+    return this.dataset?.counts[split] ? split : 'test';
+  }
+
+  async #labelsOf(dataset: Dataset, split: SplitName): Promise<Uint16Array> {
+    const known = this.#labels.get(split);
+    if (known) return known;
+    const count = dataset.info.counts[split];
+    const labels = new Uint16Array(count);
+    const chunk = 1000;
+    for (let at = 0; at < count; at += chunk) {
+      const indices = Array.from({ length: Math.min(chunk, count - at) }, (_, i) => at + i);
+      labels.set((await dataset.images(split, indices)).labels, at);
+    }
+    if (dataset === this.#dataset) this.#labels.set(split, labels);
+    return labels;
+  }
+
+  /** For the gallery of mistakes. */
+  async images(split: SplitName, indices: number[]): Promise<Uint8Array> {
+    const batch = await this.#dataset?.images(split, indices);
+    return batch?.pixels ?? new Uint8Array();
+  }
+
+  // ── Files ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whatever was dropped or chosen: one model, or the files of a dataset. */
+  async open(files: File[]): Promise<void> {
+    if (files.length === 0) return;
+    const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
+    const [model] = models;
+    if (model && files.length > 1) {
+      return this.#say('error', 'Drop one model alone, or the files of one dataset.');
+    }
+    await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
+  }
+
+  async #openModel(file: File): Promise<void> {
+    const model = await this.#need().loadModel(file);
+    const { channels, height, width } = model.spec.input;
+    const data = this.dataset;
+    const fits = data && channels === data.channels && height === data.height && width === data.width;
+    if (!fits || model.spec.classes !== data.classNames.length) {
+      void model.dispose();
+      throw new Error(
+        `${file.name} takes images of ${channels} × ${height} × ${width} in ${model.spec.classes} classes, ` +
+          `which ${data?.name ?? 'this dataset'} does not have; load its dataset first.`,
+      );
+    }
+    await this.#adopt(model, model.spec.name ?? file.name);
+    this.history.clear();
+    this.historyVersion += 1;
+    this.applied = { ...$state.snapshot(this.settings), preset: this.modelName };
+    this.settings.preset = this.modelName;
+    this.phase = 'ready';
+    await this.#inspect(model);
+    this.#settle();
+    this.#say('info', `${file.name} is loaded. Press Train to go on with it.`);
+  }
+
+  async #openFiles(files: File[]): Promise<void> {
+    const named = files.map((file) => ({ name: file.name, data: file }));
+    // The engine's names are those of the format; a well-known dataset is told by its size and classes.
+    await this.#openDataset('dropped', { kind: 'files', files: named });
+    const id = slug(this.dataset?.name ?? 'dropped');
+    this.datasetId = id;
+    this.settings.dataset = id;
+    await this.#begin();
+    await this.#keep(id, this.dataset?.name ?? 'Dropped files', named);
+  }
+
+  async useStored(id: string): Promise<void> {
+    await this.#inOrder(async () => {
+      if (id === builtInDigits.id) {
+        await this.#openDataset(id, builtInSource);
+      } else {
+        const files = await readStored(id);
+        if (!files) throw new Error('This dataset is not stored in this browser any more.');
+        await this.#openDataset(id, { kind: 'files', files, ...nameOf(id) });
+      }
+      await this.#begin();
+    }, false);
+  }
+
+  async forgetStored(id: string): Promise<void> {
+    await forget(id).catch((error: unknown) => this.#report(error));
+    await this.#listStored();
+  }
+
+  async download(dataset: CatalogueDataset): Promise<void> {
+    this.#downloadAbort?.abort();
+    const { signal } = (this.#downloadAbort = new AbortController());
+    this.downloading = { id: dataset.id, fraction: 0 };
+    try {
+      const files = await download(dataset, {
+        signal,
+        onProgress: (fraction) => (this.downloading = { id: dataset.id, fraction }),
+      });
+      this.downloading = undefined;
+      await this.#inOrder(async () => {
+        await this.#openDataset(dataset.id, { kind: 'files', files, name: dataset.name });
+        await this.#begin();
+      }, false);
+      await this.#keep(dataset.id, dataset.name, files);
+    } catch (error) {
+      if (!signal.aborted) this.#report(error);
+    } finally {
+      if (this.#downloadAbort.signal === signal) this.downloading = undefined;
+    }
+  }
+
+  cancelDownload(): void {
+    this.#downloadAbort?.abort();
+    this.downloading = undefined;
+  }
+
+  async #keep(id: string, name: string, files: StoredFile[]): Promise<void> {
+    const bytes = files.reduce((sum, { data }) => sum + data.size, 0);
+    try {
+      await keep({ id, name, bytes }, files);
+      await this.#listStored();
+    } catch {
+      this.#say('info', `${name} is in use, but this browser would not store it for the next visit.`);
+    }
+  }
+
+  async #listStored(): Promise<void> {
+    this.stored = await listStored().catch(() => []);
+  }
+
+  async save(): Promise<void> {
+    try {
+      const bytes = await this.#model?.save();
+      if (!bytes) return;
+      const accuracy = this.testAccuracy ?? this.validationAccuracy;
+      const figure = accuracy === undefined ? '' : `-${(100 * accuracy).toFixed(1)}`;
+      offer(bytes, `espalier-${slug(this.modelName)}-${slug(this.datasetId)}${figure}.safetensors`);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  // ── The page ─────────────────────────────────────────────────────────────────────────────────
+
+  /** Keeps the address in step with the menus, without filling the history. */
+  writeAddress(): void {
+    const hash = toHash($state.snapshot(this.settings), location.hash);
+    history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search);
+  }
+
+  dismiss(id: number): void {
+    this.notices = this.notices.filter((notice) => notice.id !== id);
+  }
+
+  #say(kind: Notice['kind'], text: string): void {
+    const notice = { id: ++this.#noticeId, kind, text };
+    this.notices = [...this.notices.filter((old) => old.text !== text), notice].slice(-3);
+    if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
+  }
+
+  #report(error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    this.#say('error', /[.!?]$/.test(text) ? text : `${text}.`);
+  }
+
+  /** `fatal`: nothing is left that could go on. */
+  #inOrder(work: () => Promise<void>, fatal = true): Promise<void> {
+    const done = this.#order.then(work).catch((error: unknown) => {
+      if (error instanceof EspalierError && error.code === 'aborted') return;
+      if (fatal || !this.#training) this.phase = this.#model ? this.phase : 'failed';
+      this.#report(error);
+    });
+    this.#order = done;
+    return done;
+  }
+
+  #need(): Engine {
+    if (!this.#engine) throw new Error('The engine could not be started in this browser.');
+    return this.#engine;
+  }
+}
+
+export const session = new Session();
+
+const nameOf = (id: string) => {
+  const known = catalogue.find((dataset) => dataset.id === id);
+  return known ? { name: known.name } : {};
+};
+
+const slug = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '') || 'unnamed';
+
+function offer(bytes: Uint8Array, name: string): void {
+  const url = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>]));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

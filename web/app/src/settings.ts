@@ -1,0 +1,116 @@
+// What the visitor can choose, and how it travels in the URL: #preset=lenet5&epochs=10
+// Values equal to the defaults are left out, so that links stay short.
+
+import type { TrainingConfig } from 'espalier';
+
+export interface Settings {
+  dataset: string;
+  preset: string;
+  optimizer: string;
+  learningRate: number;
+  schedule: string;
+  batchSize: number;
+  epochs: number;
+  weightDecay: number;
+  labelSmoothing: number;
+  /** As the engine takes it: "shift:2,rotation:10" or "none". */
+  augment: string;
+  seed: number;
+}
+
+export const defaults: Settings = {
+  dataset: 'digits',
+  preset: 'small',
+  optimizer: 'momentum',
+  learningRate: 0.05,
+  schedule: 'cosine',
+  batchSize: 64,
+  epochs: 30,
+  weightDecay: 0,
+  labelSmoothing: 0,
+  augment: 'none',
+  seed: 1,
+};
+
+interface NumberRange {
+  min: number;
+  max: number;
+  whole: boolean;
+}
+export const ranges = {
+  learningRate: { min: 1e-6, max: 10, whole: false },
+  batchSize: { min: 1, max: 4096, whole: true },
+  epochs: { min: 1, max: 1000, whole: true },
+  weightDecay: { min: 0, max: 1, whole: false },
+  labelSmoothing: { min: 0, max: 0.9, whole: false },
+  seed: { min: 0, max: 2 ** 31 - 1, whole: true },
+} satisfies Partial<Record<keyof Settings, NumberRange>>;
+
+/** A rate that suits each optimizer; anything unknown keeps the visitor's. */
+export const usualLearningRate: Record<string, number> = {
+  sgd: 0.1,
+  momentum: 0.05,
+  nesterov: 0.05,
+  adam: 0.001,
+  adamw: 0.001,
+};
+
+const names = Object.keys(defaults) as (keyof Settings)[];
+
+export function fromHash(hash: string): Settings {
+  const given = new URLSearchParams(hash.replace(/^#/, ''));
+  const settings: Record<string, string | number> = { ...defaults };
+  for (const name of names) {
+    const text = given.get(name);
+    if (text === null) continue;
+    if (name in ranges) {
+      const value = Number(text);
+      if (isInRange(value, ranges[name as keyof typeof ranges])) settings[name] = value;
+    } else if (/^[\w.:,+ -]{1,200}$/.test(text)) {
+      settings[name] = text;
+    }
+  }
+  return settings as unknown as Settings;
+}
+
+/** `others` are parameters of the page that are not settings: they stay. */
+export function toHash(settings: Settings, hash: string): string {
+  const parameters = new URLSearchParams(hash.replace(/^#/, ''));
+  for (const name of names) {
+    if (settings[name] === defaults[name]) parameters.delete(name);
+    else parameters.set(name, String(settings[name]));
+  }
+  return parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',');
+}
+
+export function isInRange(value: number, { min, max, whole }: NumberRange): boolean {
+  return Number.isFinite(value) && value >= min && value <= max && (!whole || Number.isInteger(value));
+}
+
+export function toConfig(settings: Settings): TrainingConfig {
+  return {
+    epochs: settings.epochs,
+    batch_size: settings.batchSize,
+    learning_rate: settings.learningRate,
+    optimizer: settings.optimizer,
+    schedule: settings.schedule,
+    weight_decay: settings.weightDecay,
+    label_smoothing: settings.labelSmoothing,
+    augment: settings.augment,
+    seed: settings.seed,
+  };
+}
+
+/** "shift:2,rotation:10" ↔ amounts by name. */
+export function parseAugment(text: string): Map<string, number | undefined> {
+  const amounts = new Map<string, number | undefined>();
+  for (const part of text.split(',')) {
+    const [name, amount] = part.trim().split(':');
+    if (name && name !== 'none') amounts.set(name, amount === undefined ? undefined : Number(amount));
+  }
+  return amounts;
+}
+export function formatAugment(amounts: Map<string, number | undefined>): string {
+  const parts = [...amounts].map(([name, amount]) => (amount === undefined ? name : `${name}:${amount}`));
+  return parts.join(',') || 'none';
+}

@@ -1,0 +1,34 @@
+// Single keys, as the help lists them.
+
+import { session } from './session.svelte';
+
+export const keys = [
+  { key: 'Space', does: 'Pause or go on' },
+  { key: 'S', does: 'One training step' },
+  { key: 'R', does: 'Start again with the chosen settings' },
+  { key: '?', does: 'Show this help' },
+] as const;
+
+export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (document.querySelector('dialog[open]')) return;
+  const target = event.target as HTMLElement;
+  if (target.closest('input, select, textarea')) return;
+  switch (event.key) {
+    case ' ':
+      // Space presses the button that has the focus.
+      if (target.closest('button, summary, a')) return;
+      event.preventDefault();
+      void session.toggle();
+      break;
+    case 's':
+      void session.step();
+      break;
+    case 'r':
+      void session.reset();
+      break;
+    case '?':
+      onHelp();
+      break;
+  }
+}

@@ -1,0 +1,39 @@
+// Datasets kept in this browser (IndexedDB). Everything here may fail: private windows have no storage.
+
+import { createStore, del, get, set, update, type UseStore } from 'idb-keyval';
+
+export interface StoredDataset {
+  id: string;
+  name: string;
+  bytes: number;
+}
+export interface StoredFile {
+  name: string;
+  data: Blob;
+}
+
+const indexKey = 'index';
+let opened: UseStore | undefined;
+const store = () => (opened ??= createStore('espalier', 'datasets'));
+
+export async function listStored(): Promise<StoredDataset[]> {
+  return (await get<StoredDataset[]>(indexKey, store())) ?? [];
+}
+
+export async function readStored(id: string): Promise<StoredFile[] | undefined> {
+  return get<StoredFile[]>(`files:${id}`, store());
+}
+
+export async function keep(dataset: StoredDataset, files: StoredFile[]): Promise<void> {
+  await set(`files:${dataset.id}`, files, store());
+  await update<StoredDataset[]>(
+    indexKey,
+    (list = []) => [...list.filter(({ id }) => id !== dataset.id), dataset],
+    store(),
+  );
+}
+
+export async function forget(id: string): Promise<void> {
+  await update<StoredDataset[]>(indexKey, (list = []) => list.filter((one) => one.id !== id), store());
+  await del(`files:${id}`, store());
+}
