@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -38,12 +39,26 @@ std::string kernel_names() {
 
 }  // namespace
 
+CLI::Validator from_to(int minimum, int maximum) {
+  const std::string wrong =
+      "must be a whole number from " + std::to_string(minimum) + " to " + std::to_string(maximum);
+  return CLI::Validator(
+      [=](const std::string& text) {
+        int number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        const bool fits = error == std::errc{} && end == text.data() + text.size() && number >= minimum &&
+                          number <= maximum;
+        return fits ? "" : wrong + ", found \"" + text + "\"";
+      },
+      "");
+}
+
 EngineOptions::EngineOptions()
     : threads(std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4)) {}
 
 void EngineOptions::add_to(CLI::App& app) {
   app.add_option("--threads", threads, "Threads; the result does not depend on it")
-      ->check(CLI::Range(1, ThreadPool::kMaxThreads))
+      ->check(from_to(1, ThreadPool::kMaxThreads))
       ->capture_default_str()
       ->type_name("N");
   app.add_option("--kernels", kernels, "Inner loops: " + kernel_names())

@@ -15,6 +15,9 @@
 
 namespace espalier::cli {
 
+// A whole number from `minimum` to `maximum`.
+CLI::Validator from_to(int minimum, int maximum);
+
 // --kernels and --threads. Neither changes a result, but for the last bits between kernels with and without
 // fused multiply-add.
 struct EngineOptions {

@@ -126,7 +126,12 @@ Command add_eval(CLI::App& espalier) {
   app->add_option("MODEL", options->model, "A model file")->required();
   add_data_option(*app, options->data);
   app->add_option("--split", options->split, "test, validation or train")
-      ->check(CLI::IsMember({"test", "validation", "train"}))
+      ->check(CLI::Validator(
+          [](const std::string& name) {
+            const bool known = name == "test" || name == "validation" || name == "train";
+            return known ? "" : "must be test, validation or train, found \"" + name + "\"";
+          },
+          ""))
       ->capture_default_str()
       ->type_name("NAME");
   options->seed_given =

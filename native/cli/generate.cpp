@@ -51,11 +51,11 @@ Command add_generate(CLI::App& espalier) {
       espalier.add_subcommand("generate", "Write built-in handwritten-looking digits as IDX files");
   const auto options = std::make_shared<GenerateOptions>();
   app->add_option("--count", options->count, "Training images, those for validation included")
-      ->check(CLI::Range(1, 1000000))
+      ->check(from_to(1, 1000000))
       ->capture_default_str()
       ->type_name("N");
   app->add_option("--test", options->test, "Test images")
-      ->check(CLI::Range(1, 1000000))
+      ->check(from_to(1, 1000000))
       ->capture_default_str()
       ->type_name("N");
   app->add_option("--seed", options->seed, "Another seed draws other digits")

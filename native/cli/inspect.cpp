@@ -143,7 +143,7 @@ Command add_inspect(CLI::App& espalier) {
   const auto options = std::make_shared<InspectOptions>();
   app->add_option("MODEL", options->model, "A model file, a preset's name or a SPEC.json")->required();
   app->add_option("--batch", options->batch, "Batch that the memory is counted for")
-      ->check(CLI::Range(1, 4096))
+      ->check(from_to(1, 4096))
       ->capture_default_str()
       ->type_name("N");
   options->engine.add_to(*app);

@@ -14,21 +14,35 @@ int complain(const std::string& message, int status) {
   return status;
 }
 
-// CLI11's sentence, with the subcommand it is about and where to read more.
+// CLI11's complaint as a sentence of ours: the command it is about, what is wrong, where to read more.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   const auto parsed = app.get_subcommands();
-  const std::string name = parsed.empty() ? "" : parsed.front()->get_name();
+  const std::string command = parsed.empty() ? "" : parsed.front()->get_name();
   std::string message = error.what();
-  while (message.ends_with('\n') || message.ends_with('.')) message.pop_back();
-  return (name.empty() ? "" : name + ": ") + message + "; see espalier " + (name.empty() ? "" : name + " ") +
-         "--help";
+  if (error.get_name() == "ArgumentMismatch")
+    message = message.substr(0, message.find(':')) + ": needs a value";
+  if (const auto left = app.remaining(true); !left.empty()) {
+    message = '"' + left.front() + '"';
+    if (left.front().starts_with('-')) {
+      message += " is not an option";
+    } else if (!command.empty()) {
+      message += " is one argument too many";
+    } else {
+      message += " is not a command; the commands are ";
+      for (const CLI::App* known : app.get_subcommands({})) {
+        message += (message.ends_with(' ') ? "" : ", ") + known->get_name();
+      }
+      return message;
+    }
+  }
+  return (command.empty() ? "" : command + ": ") + message + "; see espalier " +
+         (command.empty() ? "" : command + " ") + "--help";
 }
 
 int run(int argc, char** argv) {
   CLI::App app{"Trains small convolutional networks on the CPU and evaluates them.", "espalier"};
   app.set_version_flag("--version", "espalier " ESPALIER_VERSION, "Print the version and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
-  app.require_subcommand(1);
   app.footer(
       "Examples:\n"
       "  espalier train --data synthetic --model small --out small.safetensors\n"
@@ -55,7 +69,7 @@ int run(int argc, char** argv) {
     if (!std::cout.flush()) throw Error(ErrorCode::kIo, "standard output", "could not be written");
     return status;
   }
-  return kWrongCall;
+  return complain("a command is missing; see espalier --help", kWrongCall);
 }
 
 }  // namespace

@@ -16,11 +16,6 @@ volatile std::sig_atomic_t interrupted = 0;
 
 extern "C" void note_interrupt(int) { interrupted = 1; }
 
-std::size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 }  // namespace
 
 bool is_terminal(int descriptor) {
@@ -28,10 +23,16 @@ bool is_terminal(int descriptor) {
   return isatty(descriptor) == 1 && type && std::string_view(type) != "dumb";
 }
 
+int StatusLine::width() const {
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col - 1 : 79;
+}
+
 void StatusLine::show(const std::string& text) {
   if (!enabled_) return;
   std::cout.flush();
-  std::cerr << '\r' << text.substr(0, terminal_width() - 1) << "\x1b[K" << std::flush;
+  std::cerr << '\r' << text.substr(0, static_cast<std::size_t>(width())) << "\x1b[K" << std::flush;
   shown_ = true;
 }
 

@@ -16,6 +16,7 @@ class StatusLine {
   StatusLine& operator=(const StatusLine&) = delete;
 
   bool enabled() const { return enabled_; }
+  int width() const;                   // columns that show() can fill
   void show(const std::string& text);  // cut to the terminal's width
   void clear();                        // before anything else is printed
 

@@ -1,4 +1,5 @@
 // espalier train: from data to a model file, with a line for each epoch.
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <memory>
@@ -186,7 +187,9 @@ class Training {
         with_commas(static_cast<std::int64_t>(static_cast<double>(images_seen_) / elapsed)) +
         " images/s  ETA " + duration(eta);
     if (status_.enabled()) {
-      status_.show(epoch_name(epoch) + " [" + bar(share, 20) + "]  " + numbers);
+      const std::string name = epoch_name(epoch);
+      const int others = static_cast<int>(name.size() + numbers.size() + std::string_view(" []  ").size());
+      status_.show(name + " [" + bar(share, std::clamp(status_.width() - others, 4, 30)) + "]  " + numbers);
     } else {
       std::cout << epoch_name(epoch) << "  step " << step_in_epoch << "/" << trainer_->steps_per_epoch()
                 << "  " << numbers << std::endl;

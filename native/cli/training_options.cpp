@@ -58,7 +58,9 @@ std::string summary_of(const TrainingOption& option) {
 std::string default_text(const TrainingOption& option) {
   if (std::string_view(option.field) == "learning_rate") return "";
   const json value = to_json(TrainingConfig{})[option.field];
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  if (text.ends_with(".0")) text.resize(text.size() - 2);
+  return text;
 }
 
 template <class Number>

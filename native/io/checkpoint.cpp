@@ -91,7 +91,7 @@ Graph read_graph(const TensorFile& tensors, const std::string& file) {
 json to_json(const Trainer& trainer) {
   return {{"config", to_json(trainer.config())},
           {"step", trainer.step_count()},
-          {"steps_per_epoch", trainer.steps_per_epoch()},
+          {"training_images", trainer.training_images()},
           {"total_steps", trainer.total_steps()}};
 }
 
@@ -102,7 +102,7 @@ TrainingState read_training(const std::string& text, const TensorFile& tensors, 
   const auto count = [&](const char* key) {
     const auto found = object.find(key);
     if (found == object.end() || !found->is_number_integer() || found->get<double>() < 0 ||
-        found->get<double>() > 1e15) {
+        found->get<double>() > 1e12) {
       fail(where, std::string("has no whole number \"") + key + "\"");
     }
     return found->get<std::int64_t>();
@@ -115,13 +115,14 @@ TrainingState read_training(const std::string& text, const TensorFile& tensors, 
     fail(where, std::string("is not valid: ") + error.what());
   }
   state.step = count("step");
-  state.steps_per_epoch = count("steps_per_epoch");
+  state.training_images = count("training_images");
   state.total_steps = count("total_steps");
-  if (state.steps_per_epoch == 0 || state.total_steps != state.steps_per_epoch * state.config.epochs ||
-      state.step > state.total_steps) {
+  const int batch = state.config.batch_size;
+  const std::int64_t steps = (state.training_images + batch - 1) / batch * state.config.epochs;
+  if (steps == 0 || state.total_steps != steps || state.step > steps) {
     fail(where, "contradicts itself: step " + std::to_string(state.step) + " of " +
                     std::to_string(state.total_steps) + " in " + std::to_string(state.config.epochs) +
-                    " epochs of " + std::to_string(state.steps_per_epoch));
+                    " epochs of " + std::to_string(state.training_images) + " images");
   }
   if (state.finished()) return state;
   const int moments = find_optimizer(state.config.optimizer).moments;
@@ -177,11 +178,10 @@ void load_weights(const NamedBytes& file, Model& model) {
 }
 
 void resume(Trainer& trainer, const TrainingState& state, const std::string& name) {
-  if (trainer.steps_per_epoch() != state.steps_per_epoch || trainer.total_steps() != state.total_steps) {
+  if (trainer.training_images() != state.training_images || trainer.total_steps() != state.total_steps) {
     throw Error(ErrorCode::kData, name,
-                "was begun on data that give " + std::to_string(state.steps_per_epoch) +
-                    " steps an epoch, but these give " + std::to_string(trainer.steps_per_epoch()) +
-                    "; resume on the same data");
+                "was begun on " + std::to_string(state.training_images) + " training images, but here are " +
+                    std::to_string(trainer.training_images()) + "; resume on the same data");
   }
   if (!state.finished()) {
     for (int i = 0; i < trainer.moment_count(); ++i) {

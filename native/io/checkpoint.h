@@ -4,7 +4,7 @@
 //             training that is not finished, "optimizer.moment1.conv1.weight", …, "optimizer.moment2.…"
 //   metadata  "format"             "pt"
 //             "espalier.spec"      the model spec with its input normalisation
-//             "espalier.training"  {"config", "step", "steps_per_epoch", "total_steps"}, if there was one
+//             "espalier.training"  {"config", "step", "training_images", "total_steps"}, if there was one
 //
 // A training that is stopped at any step and resumed ends with the same bits as one that was not: all that
 // is random is a function of (seed, epoch, image), so weights, moments and the step are the whole state.
@@ -27,7 +27,7 @@ std::vector<std::uint8_t> save_model(const Model& model, const Trainer* trainer 
 struct TrainingState {
   TrainingConfig config;
   std::int64_t step = 0;
-  std::int64_t steps_per_epoch = 0;
+  std::int64_t training_images = 0;
   std::int64_t total_steps = 0;
   std::vector<aligned_vector<real>> moments;  // parallel to the trainable slab; none when finished
 

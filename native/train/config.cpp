@@ -47,12 +47,16 @@ constexpr ConfigField kFields[] = {
   throw Error(ErrorCode::kArgument, std::string(field), message);
 }
 
+std::string number_text(double value) {
+  return value == std::floor(value) ? std::to_string(static_cast<long long>(value)) : json(value).dump();
+}
+
 double number(const ConfigField& field, const json& value, bool whole) {
   if (!value.is_number()) fail(field.name, "must be a number, found " + value.dump());
   const double x = value.get<double>();
   if (!(x >= field.minimum && x <= field.maximum) || (whole && x != std::floor(x))) {
     fail(field.name, std::string("must be a ") + (whole ? "whole " : "") + "number from " +
-                         json(field.minimum).dump() + " to " + json(field.maximum).dump() + ", found " +
+                         number_text(field.minimum) + " to " + number_text(field.maximum) + ", found " +
                          value.dump());
   }
   return x;

@@ -57,6 +57,7 @@ class Trainer {
   std::int64_t step_count() const { return step_; }
   std::int64_t total_steps() const { return total_steps_; }
   std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  int training_images() const { return population_; }
   // Epochs completed; step_count() is a multiple of steps_per_epoch() at each one's end.
   int epoch() const { return static_cast<int>(step_ / steps_per_epoch_); }
   const TrainingConfig& config() const { return config_; }

@@ -161,13 +161,19 @@ const Arguments kSmallTraining{"train",    "--data", "synthetic:120", "--model",
 
 TEST_F(Cli, AWrongCallIsStatus2AndSaysWhy) {
   const Arguments train{"train", "--data", "synthetic:60", "--model", "small"};
-  expect_error(2, {"tarin"}, "tarin");
-  expect_error(2, {"--verbose"}, "--verbose");
+  expect_error(
+      2, {"tarin"},
+      "\"tarin\" is not a command; the commands are train, eval, predict, inspect, generate, schema");
+  expect_error(2, {"--verbose"}, "\"--verbose\" is not an option; see espalier --help");
   expect_error(2, {"train", "--model", "small"}, "--data: is missing");
   expect_error(2, {"train", "--data", "synthetic:60"}, "--model: is missing");
-  expect_error(2, {"eval", "--data", "synthetic:60"}, "MODEL is required");
-  expect_error(2, with(train, {"--epoch", "3"}), "--epoch");
-  expect_error(2, with(train, {"--epochs"}), "--epochs");
+  expect_error(2, {"eval", "--data", "synthetic:60"}, "eval: MODEL is required");
+  expect_error(2, {"eval", "a", "--split", "best"},
+               "--split: must be test, validation or train, found \"best\"");
+  expect_error(2, {"eval", "a", "b", "--data", "synthetic:60"}, "eval: \"b\" is one argument too many");
+  expect_error(2, with(train, {"--epoch", "3"}),
+               "train: \"--epoch\" is not an option; see espalier train --help");
+  expect_error(2, with(train, {"--epochs"}), "train: --epochs: needs a value");
   expect_error(2, with(train, {"--epochs", "three"}), "--epochs: must be a whole number, found \"three\"");
   expect_error(2, with(train, {"--epochs", "0"}), "--epochs: must be a whole number from 1");
   expect_error(2, with(train, {"--epochs", "2.5"}), "--epochs: must be a whole number, found \"2.5\"");
@@ -220,8 +226,9 @@ TEST_F(Cli, ABadSpecIsNamedByLayerAndField) {
                     "c.kernel");
   expect_spec_error(spec_with(R"({"type": "attention"})"),
                     "unknown layer \"attention\"; the layers are conv");
-  expect_spec_error(spec_with(R"({"type": "conv", "name": "c", "out_channels": 4, "stride": -1})"),
-                    "c.stride");
+  expect_spec_error(
+      spec_with(R"({"type": "conv", "name": "c", "out_channels": 4, "kernel": 3, "stride": -1})"),
+      "c.stride");
   expect_spec_error("{\"input\": ", "spec.json: is not valid JSON (line 1");
   expect_spec_error(std::string(5000, '['), "spec.json: is nested more than 32 deep");
   expect_spec_error("", "spec.json: is not valid JSON");
@@ -394,12 +401,13 @@ TEST_F(Cli, OnATerminalOneLineMoves) {
   const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
   if (child == 0) {
     setenv("TERM", "xterm", 1);
-    become_espalier({"train", "--data", "synthetic:4000", "--model", "lenet5", "--epochs", "1"});
+    become_espalier({"train", "--data", "synthetic:4000", "--model", "small", "--epochs", "6"});
   }
   const std::string text = drain(terminal);
   EXPECT_EQ(exit_status(child), 0) << text;
   EXPECT_TRUE(std::regex_search(
-      text, std::regex(R"(\repoch 1/1 \[#*\.*\]  loss [0-9.]+  accuracy [0-9.]+ %  [0-9,]+ images/s  ET)")))
+      text,
+      std::regex(R"(\repoch [1-6]/6 \[#*\.*\]  loss [0-9.]+  accuracy [0-9.]+ %  [0-9,]+ images/s  ET)")))
       << text;
   EXPECT_NE(text.find("\x1b[K"), std::string::npos);
   EXPECT_NE(text.find("test    accuracy"), std::string::npos);
@@ -508,7 +516,7 @@ TEST_F(Cli, AnInterruptedTrainingIsResumedToTheSameWeights) {
                "--lr: is 0.5, but the training in stopped.safetensors was begun with 0.001");
   expect_error(2, with(resume, {"--epochs", "200"}), "--epochs: is 200, but");
   expect_error(2, with(resume, {"--optimizer", "sgd"}), "--optimizer: is \"sgd\", but");
-  expect_error(1, {"train", "--data", "synthetic:20", "--resume", "stopped.safetensors"},
+  expect_error(1, {"train", "--data", "synthetic:30", "--resume", "stopped.safetensors"},
                "resume on the same data");
   EXPECT_EQ(sha_of(with(resume, {"--epochs", "120", "--lr", "0.001", "--model", "small", "--threads", "1",
                                  "--out", "end.safetensors"})),
