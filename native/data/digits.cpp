@@ -1,0 +1,604 @@
+// Digits as a pen would draw them. A digit is one of several skeletons: strokes through a few
+// control points, joined by Catmull-Rom splines. One image is made in five steps:
+//
+//   1. choose a skeleton and move its control points a little; draw out or cut short the ends;
+//   2. sample the splines, with the pen's pressure changing along each stroke;
+//   3. bend the plane smoothly (sines and a quadratic), then rotate, slant and stretch it;
+//   4. normalize as MNIST does: the ink fits a 20 x 20 box and its centre of mass is the centre of
+//      the 28 x 28 image;
+//   5. shade every pixel by its distance to the nearest segment, with a soft edge.
+//
+// Everything is +, -, *, /, sqrt, floor and the functions of core/math.h, so that a seed draws the
+// same bytes in every build.
+#include "data/digits.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "core/math.h"
+#include "core/random.h"
+
+namespace espalier {
+namespace {
+
+constexpr int kSide = 28;
+constexpr double kBox = 20.0;  // the side of the box that MNIST fits a digit into
+
+// What the pen does at a control point: comes down and starts a stroke, passes smoothly, or turns
+// a corner.
+enum Pen : std::uint8_t { kDown, kSmooth, kCorner };
+
+struct Control {
+  float x, y;  // y from 0 (top) to 1 (bottom); x in the same unit
+  Pen pen = kSmooth;
+};
+
+constexpr int kMaxControls = 20;
+
+struct Skeleton {
+  int label;
+  int weight;  // how often it is drawn, relative to the others of its label
+  int count;
+  Control points[kMaxControls];
+};
+
+template <int N>
+constexpr Skeleton skeleton(int label, int weight, const Control (&points)[N]) {
+  static_assert(N <= kMaxControls);
+  Skeleton result{.label = label, .weight = weight, .count = N, .points = {}};
+  for (int i = 0; i < N; ++i) result.points[i] = points[i];
+  return result;
+}
+
+// In the order of their labels.
+constexpr Skeleton kSkeletons[] = {
+    // 0: round; narrow; begun on the right with a tail inside.
+    skeleton(0, 4,
+             {{.40f, .00f, kDown},
+              {.12f, .14f},
+              {.00f, .50f},
+              {.11f, .87f},
+              {.36f, 1.0f},
+              {.63f, .85f},
+              {.72f, .48f},
+              {.62f, .13f},
+              {.36f, .00f}}),
+    skeleton(0, 3,
+             {{.30f, .02f, kDown},
+              {.08f, .18f},
+              {.00f, .55f},
+              {.08f, .90f},
+              {.24f, 1.0f},
+              {.42f, .82f},
+              {.48f, .45f},
+              {.40f, .10f},
+              {.24f, .00f}}),
+    skeleton(0, 2,
+             {{.58f, .12f, kDown},
+              {.36f, .00f},
+              {.10f, .18f},
+              {.00f, .58f},
+              {.13f, .93f},
+              {.36f, 1.0f},
+              {.62f, .78f},
+              {.68f, .40f},
+              {.55f, .12f},
+              {.34f, .10f}}),
+    // 1: plain; with a flag; with flag and foot.
+    skeleton(1, 8, {{.02f, .00f, kDown}, {.01f, .33f}, {.00f, .67f}, {.00f, 1.0f}}),
+    skeleton(1, 2, {{.00f, .22f, kDown}, {.20f, .00f, kCorner}, {.20f, .5f}, {.19f, 1.0f}}),
+    skeleton(1, 1,
+             {{.06f, .20f, kDown},
+              {.28f, .00f, kCorner},
+              {.27f, .5f},
+              {.27f, 1.0f},
+              {.00f, 1.0f, kDown},
+              {.27f, 1.0f},
+              {.54f, .99f}}),
+    // 2: plain, with a corner; with a loop; flowing.
+    skeleton(2, 4,
+             {{.04f, .22f, kDown},
+              {.20f, .02f},
+              {.46f, .04f},
+              {.56f, .25f},
+              {.42f, .56f},
+              {.20f, .80f},
+              {.00f, 1.0f, kCorner},
+              {.32f, .98f},
+              {.68f, .97f}}),
+    skeleton(2, 4,
+             {{.04f, .20f, kDown},
+              {.24f, .01f},
+              {.50f, .06f},
+              {.54f, .32f},
+              {.38f, .66f},
+              {.16f, .95f},
+              {.02f, .95f},
+              {.06f, .78f},
+              {.24f, .78f},
+              {.46f, .93f},
+              {.72f, .94f}}),
+    skeleton(2, 2,
+             {{.00f, .12f, kDown},
+              {.22f, .00f},
+              {.48f, .08f},
+              {.52f, .34f},
+              {.34f, .70f},
+              {.08f, .98f, kCorner},
+              {.22f, .86f},
+              {.44f, .92f},
+              {.66f, 1.0f}}),
+    // 3: round; with a deep middle; flat-topped.
+    skeleton(3, 5,
+             {{.04f, .12f, kDown},
+              {.24f, .00f},
+              {.48f, .08f},
+              {.48f, .32f},
+              {.24f, .46f, kCorner},
+              {.50f, .55f},
+              {.56f, .80f},
+              {.32f, 1.0f},
+              {.00f, .92f}}),
+    skeleton(3, 3,
+             {{.02f, .08f, kDown},
+              {.26f, .00f},
+              {.50f, .12f},
+              {.42f, .36f},
+              {.18f, .48f},
+              {.28f, .48f},
+              {.54f, .58f},
+              {.54f, .84f},
+              {.28f, 1.0f},
+              {.00f, .94f}}),
+    skeleton(3, 1,
+             {{.00f, .02f, kDown},
+              {.26f, .01f},
+              {.54f, .00f, kCorner},
+              {.26f, .40f, kCorner},
+              {.50f, .50f},
+              {.58f, .76f},
+              {.34f, 1.0f},
+              {.02f, .92f}}),
+    // 4: open, two strokes; open, with the upright separate; closed.
+    skeleton(4, 4,
+             {{.06f, .02f, kDown},
+              {.02f, .30f},
+              {.06f, .50f},
+              {.28f, .52f},
+              {.58f, .44f},
+              {.58f, .04f, kDown},
+              {.54f, .50f},
+              {.50f, 1.0f}}),
+    skeleton(4, 3,
+             {{.10f, .00f, kDown},
+              {.05f, .26f},
+              {.00f, .52f, kCorner},
+              {.30f, .52f},
+              {.64f, .48f},
+              {.54f, .10f, kDown},
+              {.50f, .55f},
+              {.46f, 1.0f}}),
+    skeleton(4, 2,
+             {{.44f, .00f, kDown},
+              {.22f, .32f},
+              {.00f, .62f, kCorner},
+              {.30f, .62f},
+              {.68f, .60f},
+              {.44f, .00f, kDown},
+              {.43f, .50f},
+              {.42f, 1.0f}}),
+    skeleton(4, 2,
+             {{.06f, .04f, kDown},
+              {.02f, .34f},
+              {.10f, .50f},
+              {.34f, .46f},
+              {.52f, .22f},
+              {.56f, .04f, kCorner},
+              {.52f, .50f},
+              {.48f, 1.0f}}),
+    // 5: hat as a separate stroke; all in one; flowing.
+    skeleton(5, 4,
+             {{.16f, .02f, kDown},
+              {.12f, .22f},
+              {.08f, .42f, kCorner},
+              {.32f, .38f},
+              {.52f, .54f},
+              {.50f, .82f},
+              {.26f, 1.0f},
+              {.00f, .94f},
+              {.16f, .02f, kDown},
+              {.40f, .02f},
+              {.66f, .00f}}),
+    skeleton(5, 3,
+             {{.62f, .00f, kDown},
+              {.40f, .02f},
+              {.18f, .04f, kCorner},
+              {.14f, .22f},
+              {.10f, .42f, kCorner},
+              {.34f, .42f},
+              {.52f, .60f},
+              {.46f, .86f},
+              {.24f, 1.0f},
+              {.00f, .94f}}),
+    skeleton(5, 2,
+             {{.68f, .00f, kDown},
+              {.44f, .02f},
+              {.22f, .10f},
+              {.14f, .34f},
+              {.32f, .46f},
+              {.46f, .62f},
+              {.42f, .86f},
+              {.20f, 1.0f},
+              {.00f, .94f}}),
+    // 6: a curved stem into a loop; a straight one; a wide loop.
+    skeleton(6, 4,
+             {{.42f, .00f, kDown},
+              {.18f, .22f},
+              {.02f, .56f},
+              {.06f, .88f},
+              {.28f, 1.0f},
+              {.50f, .86f},
+              {.50f, .64f},
+              {.32f, .54f},
+              {.12f, .68f},
+              {.05f, .84f}}),
+    skeleton(6, 3,
+             {{.26f, .00f, kDown},
+              {.10f, .30f},
+              {.00f, .65f},
+              {.06f, .92f},
+              {.26f, 1.0f},
+              {.44f, .86f},
+              {.42f, .66f},
+              {.24f, .60f},
+              {.06f, .76f}}),
+    skeleton(6, 2,
+             {{.54f, .02f, kDown},
+              {.24f, .14f},
+              {.04f, .48f},
+              {.02f, .80f},
+              {.24f, 1.0f},
+              {.52f, .92f},
+              {.60f, .66f},
+              {.40f, .50f},
+              {.16f, .60f},
+              {.04f, .76f}}),
+    // 7: plain; with a hook; with a bar; with a curved leg.
+    skeleton(
+        7, 4,
+        {{.00f, .06f, kDown}, {.26f, .06f}, {.54f, .02f, kCorner}, {.40f, .36f}, {.28f, .68f}, {.20f, 1.0f}}),
+    skeleton(7, 2,
+             {{.00f, .20f, kDown},
+              {.04f, .04f, kCorner},
+              {.30f, .05f},
+              {.58f, .02f, kCorner},
+              {.40f, .40f},
+              {.30f, .70f},
+              {.24f, 1.0f}}),
+    skeleton(7, 2,
+             {{.02f, .06f, kDown},
+              {.28f, .05f},
+              {.58f, .00f, kCorner},
+              {.42f, .36f},
+              {.30f, .68f},
+              {.20f, 1.0f},
+              {.12f, .54f, kDown},
+              {.36f, .51f},
+              {.60f, .48f}}),
+    skeleton(7, 3,
+             {{.00f, .10f, kDown},
+              {.24f, .02f},
+              {.46f, .04f},
+              {.54f, .20f},
+              {.44f, .50f},
+              {.36f, .76f},
+              {.30f, 1.0f}}),
+    // 8: one stroke begun at the top right; begun in the middle; two circles.
+    skeleton(8, 5,
+             {{.50f, .10f, kDown},
+              {.28f, .00f},
+              {.08f, .12f},
+              {.12f, .34f},
+              {.34f, .52f},
+              {.46f, .76f},
+              {.30f, 1.0f},
+              {.06f, .90f},
+              {.06f, .70f},
+              {.26f, .50f},
+              {.48f, .28f},
+              {.50f, .08f}}),
+    skeleton(8, 3,
+             {{.26f, .46f, kDown},
+              {.06f, .28f},
+              {.12f, .04f},
+              {.34f, .00f},
+              {.48f, .18f},
+              {.34f, .40f},
+              {.10f, .62f},
+              {.02f, .86f},
+              {.22f, 1.0f},
+              {.44f, .88f},
+              {.42f, .64f},
+              {.24f, .46f}}),
+    skeleton(8, 2,
+             {{.26f, .00f, kDown},
+              {.08f, .10f},
+              {.08f, .34f},
+              {.26f, .46f},
+              {.44f, .34f},
+              {.44f, .10f},
+              {.26f, .00f},
+              {.26f, .46f, kDown},
+              {.04f, .58f},
+              {.02f, .86f},
+              {.26f, 1.0f},
+              {.50f, .86f},
+              {.48f, .58f},
+              {.26f, .46f}}),
+    // 9: a loop with a straight tail; a curved tail; a loop begun at the right.
+    skeleton(9, 4,
+             {{.48f, .10f, kDown},
+              {.26f, .00f},
+              {.04f, .16f},
+              {.06f, .40f},
+              {.28f, .44f},
+              {.46f, .24f},
+              {.48f, .08f, kCorner},
+              {.46f, .50f},
+              {.42f, 1.0f}}),
+    skeleton(9, 3,
+             {{.46f, .08f, kDown},
+              {.24f, .00f},
+              {.02f, .18f},
+              {.06f, .42f},
+              {.28f, .44f},
+              {.46f, .24f},
+              {.48f, .10f},
+              {.50f, .46f},
+              {.42f, .84f},
+              {.22f, 1.0f},
+              {.02f, .92f}}),
+    skeleton(9, 3,
+             {{.40f, .06f, kDown},
+              {.18f, .04f},
+              {.00f, .24f},
+              {.08f, .44f},
+              {.28f, .38f},
+              {.42f, .18f},
+              {.46f, .06f},
+              {.38f, .40f},
+              {.28f, .72f},
+              {.20f, 1.0f}}),
+};
+
+// A point of the sampled stroke, and the pen's radius there.
+struct Sample {
+  double x, y, radius;
+  bool start;  // the first of a stroke: no segment leads to it
+};
+
+constexpr int kSteps = 6;  // samples of a spline between two control points
+constexpr int kMaxSamples = kMaxControls * kSteps + 8;
+
+// Roughly normal with standard deviation 1 and never beyond 3: the sum of three uniforms.
+double bell(Random& random) { return 2.0 * (random.uniform() + random.uniform() + random.uniform() - 1.5); }
+
+const Skeleton& choose_skeleton(Random& random, int label) {
+  int total = 0;
+  for (const Skeleton& s : kSkeletons) total += s.label == label ? s.weight : 0;
+  int ticket = static_cast<int>(random.below(static_cast<std::uint32_t>(total)));
+  for (const Skeleton& s : kSkeletons) {
+    if (s.label != label) continue;
+    ticket -= s.weight;
+    if (ticket < 0) return s;
+  }
+  return kSkeletons[0];
+}
+
+struct Vec {
+  double x, y;
+};
+
+// The Catmull-Rom spline from b to c at t in [0, 1], with a and d their neighbours.
+Vec catmull_rom(Vec a, Vec b, Vec c, Vec d, double t) {
+  const auto along = [t](double p0, double p1, double p2, double p3) {
+    return p1 +
+           0.5 * t *
+               ((p2 - p0) + t * ((2.0 * p0 - 5.0 * p1 + 4.0 * p2 - p3) + t * (3.0 * (p1 - p2) + p3 - p0)));
+  };
+  return {along(a.x, b.x, c.x, d.x), along(a.y, b.y, c.y, d.y)};
+}
+
+// Steps 1 and 2: the strokes of one drawing as samples. Returns their number.
+int sample_strokes(Random& random, const Skeleton& skeleton, Sample* samples) {
+  std::array<Vec, kMaxControls> points;
+  const double sloppiness = random.uniform(0.015, 0.05);
+  for (int i = 0; i < skeleton.count; ++i) {
+    points[i].x = skeleton.points[i].x + sloppiness * bell(random);
+    points[i].y = skeleton.points[i].y + sloppiness * bell(random);
+  }
+  int count = 0;
+  for (int first = 0; first < skeleton.count;) {
+    int last = first;
+    while (last + 1 < skeleton.count && skeleton.points[last + 1].pen != kDown) ++last;
+    // The ends are drawn out or cut short.
+    const double begin = random.uniform(-0.2, 0.3);
+    const double end = random.uniform(-0.25, 0.35);
+    points[first].x += begin * (points[first].x - points[first + 1].x);
+    points[first].y += begin * (points[first].y - points[first + 1].y);
+    points[last].x += end * (points[last].x - points[last - 1].x);
+    points[last].y += end * (points[last].y - points[last - 1].y);
+    // The pressure is a parabola along the stroke.
+    const double pressure0 = random.uniform(0.8, 1.1);
+    const double pressure1 = random.uniform(0.9, 1.15);
+    const double pressure2 = random.uniform(0.75, 1.1);
+    const double length = last - first;
+    for (int i = first; i < last; ++i) {
+      const bool corner0 = i == first || skeleton.points[i].pen == kCorner;
+      const bool corner1 = i + 1 == last || skeleton.points[i + 1].pen == kCorner;
+      const Vec a = corner0 ? points[i] : points[i - 1];
+      const Vec d = corner1 ? points[i + 1] : points[i + 2];
+      for (int step = i == first ? 0 : 1; step <= kSteps; ++step) {
+        const double t = static_cast<double>(step) / kSteps;
+        const Vec p = catmull_rom(a, points[i], points[i + 1], d, t);
+        const double s = (i - first + t) / length;
+        const double radius =
+            pressure0 * (1 - s) * (1 - 2 * s) + pressure1 * 4 * s * (1 - s) + pressure2 * s * (2 * s - 1);
+        samples[count++] = {p.x, p.y, radius, i == first && step == 0};
+      }
+    }
+    first = last + 1;
+  }
+  return count;
+}
+
+// Step 3: bends, rotates, slants and stretches the drawing about its middle.
+void deform(Random& random, int label, std::span<Sample> samples) {
+  const double phase_x = random.uniform(0, 2 * math::kPi);
+  const double phase_y = random.uniform(0, 2 * math::kPi);
+  const double frequency_x = random.uniform(2, 5);
+  const double frequency_y = random.uniform(2, 5);
+  const double wave_x = 0.02 * bell(random);
+  const double wave_y = 0.02 * bell(random);
+  const double bend_x = 0.10 * bell(random);
+  const double bend_y = 0.08 * bell(random);
+  const double taper_x = 0.15 * bell(random);
+  const double taper_y = 0.12 * bell(random);
+  const double angle = 0.09 * bell(random);
+  const double slant = 0.10 + 0.22 * bell(random);
+  const double stretch = math::exp(0.18 * bell(random) + (label == 1 ? 0.0 : 0.10));
+  const double cosine = math::cos(angle);
+  const double sine = math::sin(angle);
+  for (Sample& s : samples) {
+    const double u = s.x - 0.3;
+    const double v = s.y - 0.5;
+    double x = u + wave_x * math::sin(frequency_x * v * 2 + phase_x) + bend_x * v * v * 2 + taper_x * u * v;
+    double y = v + wave_y * math::sin(frequency_y * u * 2 + phase_y) + bend_y * u * u * 2 + taper_y * u * v;
+    x = x * stretch - slant * y;
+    s.x = cosine * x - sine * y;
+    s.y = sine * x + cosine * y;
+  }
+}
+
+// Step 4: moves and scales the samples to pixels.
+void normalize(Random& random, std::span<Sample> samples) {
+  const double pen = random.uniform(0.75, 1.85);  // the radius in pixels at pressure 1
+  double low_x = 1e9, high_x = -1e9, low_y = 1e9, high_y = -1e9;
+  for (Sample& s : samples) {
+    s.radius *= pen;
+    low_x = std::min(low_x, s.x);
+    high_x = std::max(high_x, s.x);
+    low_y = std::min(low_y, s.y);
+    high_y = std::max(high_y, s.y);
+  }
+  const double extent = std::max(high_x - low_x, high_y - low_y);
+  const double scale = (kBox - 2 * pen) / std::max(extent, 1e-3);
+  double mass = 1e-9, mass_x = 0.0, mass_y = 0.0;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    Sample& s = samples[i];
+    s.x = (s.x - low_x) * scale;
+    s.y = (s.y - low_y) * scale;
+    if (s.start) continue;
+    const Sample& p = samples[i - 1];
+    const double dx = s.x - p.x;
+    const double dy = s.y - p.y;
+    const double weight = math::sqrt(dx * dx + dy * dy) * (s.radius + p.radius);
+    mass += weight;
+    mass_x += weight * 0.5 * (s.x + p.x);
+    mass_y += weight * 0.5 * (s.y + p.y);
+  }
+  // Pixel i covers [i - 1/2, i + 1/2], so the centre of the image is at 13.5.
+  const double middle = 0.5 * (kSide - 1);
+  const double shift_x = middle - mass_x / mass;
+  const double shift_y = middle - mass_y / mass;
+  for (Sample& s : samples) {
+    s.x += shift_x;
+    s.y += shift_y;
+  }
+}
+
+// Step 5.
+void render(Random& random, std::span<const Sample> samples, std::uint8_t* image) {
+  const double softness = random.uniform(1.0, 1.6);  // width of the edge in pixels
+  std::array<float, kSide * kSide> depth;            // how far inside the ink, in pixels
+  depth.fill(-100.0f);
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    if (samples[i].start) continue;
+    const Sample& p = samples[i - 1];
+    const Sample& q = samples[i];
+    const double reach = std::max(p.radius, q.radius) + softness;
+    const int x0 = std::max(0, static_cast<int>(std::floor(std::min(p.x, q.x) - reach)));
+    const int y0 = std::max(0, static_cast<int>(std::floor(std::min(p.y, q.y) - reach)));
+    const int x1 = std::min(kSide - 1, static_cast<int>(std::max(p.x, q.x) + reach) + 1);
+    const int y1 = std::min(kSide - 1, static_cast<int>(std::max(p.y, q.y) + reach) + 1);
+    const auto dx = static_cast<float>(q.x - p.x);
+    const auto dy = static_cast<float>(q.y - p.y);
+    const float inverse = 1.0f / std::max(dx * dx + dy * dy, 1e-6f);
+    const auto radius = static_cast<float>(0.5 * (p.radius + q.radius));
+    for (int y = y0; y <= y1; ++y) {
+      float* row = depth.data() + y * kSide;
+      const float v = static_cast<float>(y) - static_cast<float>(p.y);
+      for (int x = x0; x <= x1; ++x) {
+        const float u = static_cast<float>(x) - static_cast<float>(p.x);
+        const float t = std::min(1.0f, std::max(0.0f, (u * dx + v * dy) * inverse));
+        const float a = u - t * dx;
+        const float b = v - t * dy;
+        row[x] = std::max(row[x], radius - std::sqrt(a * a + b * b));
+      }
+    }
+  }
+  const auto slope = static_cast<float>(1.0 / softness);
+  for (int i = 0; i < kSide * kSide; ++i) {
+    const float shade = std::min(1.0f, std::max(0.0f, 0.5f + depth[i] * slope));
+    image[i] = static_cast<std::uint8_t>(shade * 255.0f + 0.5f);
+  }
+}
+
+// Images of one split: classes in turn, in a shuffled order. Image i of class c has the index
+// first + i, so splits with disjoint ranges of indices share no image.
+void fill(Split& split, int count, std::uint64_t seed, std::uint64_t first, int order) {
+  constexpr std::size_t kSize = kSide * kSide;
+  split.labels.resize(static_cast<std::size_t>(count));
+  split.images.resize(static_cast<std::size_t>(count) * kSize);
+  for (int i = 0; i < count; ++i) split.labels[i] = static_cast<std::uint16_t>(i % 10);
+  // ~order: away from the shuffles of training epochs, which count up from 0.
+  Random random(seed, RandomStream::kShuffle, ~static_cast<std::uint64_t>(order));
+  for (int i = count - 1; i > 0; --i) {
+    std::swap(split.labels[i], split.labels[random.below(static_cast<std::uint32_t>(i) + 1)]);
+  }
+  for (int i = 0; i < count; ++i) {
+    draw_digit(seed, first + static_cast<std::uint64_t>(i), split.labels[i],
+               split.images.data() + static_cast<std::size_t>(i) * kSize);
+  }
+}
+
+}  // namespace
+
+void draw_digit(std::uint64_t seed, std::uint64_t index, int label, std::uint8_t* image) {
+  Random random(seed, RandomStream::kDigits, index * 10 + static_cast<std::uint64_t>(label));
+  std::array<Sample, kMaxSamples> storage;
+  const int count = sample_strokes(random, choose_skeleton(random, label), storage.data());
+  const std::span<Sample> samples(storage.data(), static_cast<std::size_t>(count));
+  deform(random, label, samples);
+  normalize(random, samples);
+  render(random, samples, image);
+}
+
+Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed) {
+  constexpr std::uint64_t kTestIndices = std::uint64_t{1} << 40;  // beyond any training index
+  Dataset dataset;
+  dataset.name = "built-in digits";
+  dataset.height = kSide;
+  dataset.width = kSide;
+  for (int label = 0; label < 10; ++label) dataset.class_names.push_back(std::to_string(label));
+  fill(dataset.train, train_count, seed, 0, 1);
+  fill(dataset.test, test_count, seed, kTestIndices, 2);
+  split_validation(dataset);
+  return dataset;
+}
+
+}  // namespace espalier
