@@ -32,7 +32,19 @@ async function draw(page) {
   const at = (x, y) => [box.x + box.width * x, box.y + box.height * y];
   await page.mouse.move(...at(0.3, 0.3));
   await page.mouse.down();
-  for (const [x, y] of [[0.42, 0.2], [0.6, 0.2], [0.66, 0.32], [0.58, 0.45], [0.45, 0.5], [0.6, 0.53], [0.69, 0.65], [0.62, 0.79], [0.45, 0.83], [0.3, 0.75]]) // prettier-ignore
+  for (const [x, y] of [
+    [0.42, 0.2],
+    [0.6, 0.2],
+    [0.66, 0.32],
+    [0.58, 0.45],
+    [0.45, 0.5],
+    [0.6, 0.53],
+    [0.69, 0.65],
+    [0.62, 0.79],
+    [0.45, 0.83],
+    [0.3, 0.75],
+  ])
+    // prettier-ignore
     await page.mouse.move(...at(x, y), { steps: 4 });
   await page.mouse.up();
 }
@@ -56,7 +68,7 @@ for (const name of names) {
   await act?.(page);
   await page.mouse.move(4, 4);
   await page.waitForTimeout(700);
-  await page.evaluate(() => scrollTo(0, 0));
+  await page.evaluate('scrollTo(0, 0)');
   await page.screenshot({ path: file ?? picture(name), fullPage: fullPage ?? false });
   await page.close();
   console.log(file ?? picture(name));

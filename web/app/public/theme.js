@@ -1,3 +1,4 @@
+/* global document, matchMedia */
 // Runs before the first paint, so that the page never flashes in the wrong theme.
 (() => {
   let chosen = null;

@@ -40,5 +40,9 @@ export function rate(value: number): string {
   return Math.abs(value) < 1e-3 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
 }
 
+/** A loss: three decimals, and more where it is small. */
+export const loss = (value: number): string =>
+  value >= 0.01 ? value.toFixed(3) : value === 0 ? '0' : value.toPrecision(2);
+
 export const shape = ([channels, height, width]: readonly [number, number, number]): string =>
   height === 1 && width === 1 ? `${channels}` : `${channels} × ${height} × ${width}`;

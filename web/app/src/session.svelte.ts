@@ -82,6 +82,8 @@ class Session {
   weightsHash = $state('');
 
   progress = $state.raw<TrainingProgress>();
+  /** Training steps done; a pause comes a few steps after the last progress. */
+  step = $state(0);
   imagesPerSecond = $state(0);
   finished = $state.raw<TrainingDone>();
   testAccuracy = $state<number>();
@@ -226,6 +228,8 @@ class Session {
     this.#model = model;
     this.modelName = name;
     this.progress = undefined;
+    this.step = 0;
+    this.imagesPerSecond = 0;
     this.finished = undefined;
     this.testAccuracy = undefined;
     this.validationAccuracy = undefined;
@@ -296,6 +300,7 @@ class Session {
         break;
       case 'paused':
         this.#flushNumbers();
+        this.step = event.step;
         this.phase = 'paused';
         this.#settle();
         break;
@@ -316,10 +321,9 @@ class Session {
     const events = this.#pending.splice(0);
     const last = events.at(-1);
     if (last) {
-      // Images over time, so that quick slices do not count more than slow ones.
-      const seconds = events.reduce((sum, event) => sum + 1 / Math.max(event.imagesPerSecond, 1e-9), 0);
-      this.imagesPerSecond = events.length / seconds;
+      this.imagesPerSecond = meanSpeed(events, this.progress?.step ?? 0);
       this.progress = last;
+      this.step = last.step;
     }
     this.historyVersion += 1;
   }
@@ -369,7 +373,7 @@ class Session {
     return this.phase === 'training' ? this.pause() : this.resume();
   }
 
-  async step(): Promise<void> {
+  async stepOnce(): Promise<void> {
     if (this.phase === 'training') await this.pause();
     this.weightsHash = '';
     await this.#steer((training) => training.step(1));
@@ -530,7 +534,7 @@ class Session {
     const { signal } = judging;
     try {
       const split = this.#nonEmpty(this.judgedSplit);
-      const step = this.progress?.step ?? 0;
+      const { step } = this;
       const evaluation = await model.evaluate(dataset, split, { signal });
       const labels = await this.#labelsOf(dataset, split);
       if (model !== this.#model || signal.aborted) return;
@@ -737,6 +741,20 @@ const nameOf = (id: string) => {
   const known = catalogue.find((dataset) => dataset.id === id);
   return known ? { name: known.name } : {};
 };
+
+/** All images over all the time that they took. */
+function meanSpeed(events: TrainingProgress[], stepBefore: number): number {
+  let steps = 0;
+  let seconds = 0;
+  let before = stepBefore;
+  for (const { step, imagesPerSecond } of events) {
+    const done = Math.max(1, step - before);
+    before = step;
+    steps += done;
+    seconds += done / Math.max(imagesPerSecond, 1e-9);
+  }
+  return steps / seconds;
+}
 
 const slug = (text: string): string =>
   text

@@ -101,7 +101,7 @@ export function toConfig(settings: Settings): TrainingConfig {
   };
 }
 
-/** "shift:2,rotation:10" ↔ amounts by name. */
+/** "shift:2,rotation" → amounts by name; undefined is the usual amount. */
 export function parseAugment(text: string): Map<string, number | undefined> {
   const amounts = new Map<string, number | undefined>();
   for (const part of text.split(',')) {
@@ -110,7 +110,11 @@ export function parseAugment(text: string): Map<string, number | undefined> {
   }
   return amounts;
 }
-export function formatAugment(amounts: Map<string, number | undefined>): string {
-  const parts = [...amounts].map(([name, amount]) => (amount === undefined ? name : `${name}:${amount}`));
+/** The same list with one amount changed, or taken out. */
+export function withAugment(text: string, name: string, amount: number | undefined): string {
+  const amounts = parseAugment(text);
+  if (amount === undefined) amounts.delete(name);
+  else amounts.set(name, amount);
+  const parts = [...amounts].map(([key, value]) => (value === undefined ? key : `${key}:${value}`));
   return parts.join(',') || 'none';
 }

@@ -22,7 +22,7 @@ export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
       void session.toggle();
       break;
     case 's':
-      void session.step();
+      void session.stepOnce();
       break;
     case 'r':
       void session.reset();

@@ -40,6 +40,7 @@ export function createCurves(
     stroke: theme.muted,
     font: `11px ${theme.font}`,
     grid: { stroke: theme.line, width: 1 },
+    filter: (_plot, splits) => splits,
     ticks: { show: false },
     gap: 6,
   };
@@ -63,6 +64,9 @@ export function createCurves(
         {
           ...axis,
           size: 48,
+          ...(quantity === 'loss' && {
+            splits: (_plot: uPlot, _axis: number, low: number, high: number) => lossTicks(low, high),
+          }),
           values: (_plot, ticks) => ticks.map((tick) => (tick === null ? '' : format(tick))),
         },
       ],
@@ -72,7 +76,6 @@ export function createCurves(
         { stroke: theme.training, width: 2, spanGaps: true, points: { show: false } },
         {
           stroke: theme.validation,
-          fill: theme.validation,
           width: 1.5,
           dash: [4, 3],
           spanGaps: true,
@@ -83,6 +86,16 @@ export function createCurves(
     [[], [], [], []],
     parent,
   );
+}
+
+/** Tenfold steps; between them 2 and 5 where there is room. */
+function lossTicks(low: number, high: number): number[] {
+  const ticks: number[] = [];
+  const steps = high / low > 50 ? [1] : [1, 2, 5];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power) {
+    ticks.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(1))));
+  }
+  return ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
 }
 
 function lossRange(low: number | null, high: number | null): uPlot.Range.MinMax {

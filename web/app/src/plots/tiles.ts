@@ -12,7 +12,7 @@ export interface Tiles {
   limit: number;
 }
 
-const gap = 4;
+const gap = 6;
 const wanted = 46;
 
 export interface TileLayout {
