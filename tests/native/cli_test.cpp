@@ -401,7 +401,8 @@ TEST_F(Cli, OnATerminalOneLineMoves) {
   const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
   if (child == 0) {
     setenv("TERM", "xterm", 1);
-    become_espalier({"train", "--data", "synthetic:4000", "--model", "small", "--epochs", "6"});
+    become_espalier(
+        {"train", "--data", "synthetic:1000", "--model", "lenet5", "--epochs", "6", "--lr", "0.01"});
   }
   const std::string text = drain(terminal);
   EXPECT_EQ(exit_status(child), 0) << text;
