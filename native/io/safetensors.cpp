@@ -167,15 +167,18 @@ const Tensor* TensorFile::find(std::string_view name) const {
 }
 
 std::vector<std::uint8_t> write_safetensors(const TensorFile& file) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
+  // Entry by entry in the order of the bytes; a JSON object would sort them by name.
+  std::string text = "{";
+  if (!file.metadata.empty()) text += "\"__metadata__\":" + json(file.metadata).dump();
   std::size_t size = 0;
   for (const Tensor& tensor : file.tensors) {
     const std::size_t begin = size;
     size += tensor.values.size() * sizeof(float);
-    header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, size}}};
+    text += (text.size() > 1 ? "," : "") + json(tensor.name).dump() + ":{\"dtype\":\"F32\",\"shape\":" +
+            json(tensor.shape).dump() + ",\"data_offsets\":[" + std::to_string(begin) + "," +
+            std::to_string(size) + "]}";
   }
-  std::string text = header.dump();
+  text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
   std::vector<std::uint8_t> bytes(kLengthBytes + text.size() + size);

@@ -25,6 +25,7 @@
 #include "ops/op.h"
 #include "train/tables.h"
 #include "train/trainer.h"
+#include "wasm/fields.h"
 #include "wasm/training_run.h"
 
 namespace espalier::wasm {
@@ -120,45 +121,53 @@ val tensor_view(const Shape& shape, std::vector<real> numbers) {
 std::string open_engine(int threads) {
   const Kernels& kernels = select_kernels("auto");
   current.reset(new Engine{.kernels = kernels, .pool = ThreadPool(threads)});
-  return json{{"version", ESPALIER_VERSION},
-              {"kernels", kernels.name},
-              {"threads", current->pool.threads()},
-              {"lanes", kernels.lanes}}
-      .dump();
+  return Fields()("version", ESPALIER_VERSION)
+      ("kernels", kernels.name)
+      ("threads", current->pool.threads())
+      ("lanes", kernels.lanes).dump();
 }
 
 void close_engine() { current.reset(); }
 
 double heap_bytes() { return static_cast<double>(emscripten_get_heap_size()); }
 
-template <class Rows>
-json rows(const Rows& table) {
+template <class Row>
+json rows(std::span<const Row> table) {
   json list = json::array();
-  for (const auto& row : table) list.push_back({{"name", row.name}, {"summary", row.summary}});
+  for (const Row& row : table) list.push_back(Fields()("name", row.name)("summary", row.summary).take());
+  return list;
+}
+
+json preset_rows() {
+  json list = json::array();
+  for (const Preset& preset : presets()) {
+    json spec = parse_json(preset.spec, ErrorCode::kSpec, "preset");
+    json summary = spec["description"];
+    list.push_back(Fields()("name", preset.name)("summary", std::move(summary))("spec", std::move(spec)).take());
+  }
+  return list;
+}
+
+json augmentation_rows() {
+  json list = json::array();
+  for (const AugmentationType& type : augmentation_types()) {
+    list.push_back(Fields()("name", type.name)
+                   ("summary", type.summary)
+                   ("unit", type.unit)
+                   ("defaultAmount", type.default_amount)
+                   ("maxAmount", type.max_amount)
+                   .take());
+  }
   return list;
 }
 
 std::string catalog() {
-  json preset_rows = json::array();
-  for (const Preset& preset : presets()) {
-    const json spec = json::parse(preset.spec);
-    preset_rows.push_back({{"name", preset.name}, {"summary", spec.value("description", "")}, {"spec", spec}});
-  }
-  json augmentations = json::array();
-  for (const AugmentationType& type : augmentation_types()) {
-    augmentations.push_back({{"name", type.name},
-                             {"summary", type.summary},
-                             {"unit", type.unit},
-                             {"defaultAmount", type.default_amount},
-                             {"maxAmount", type.max_amount}});
-  }
-  return json{{"presets", preset_rows},
-              {"layers", layer_catalog()},
-              {"optimizers", rows(optimizer_types())},
-              {"schedules", rows(schedule_types())},
-              {"losses", rows(loss_types())},
-              {"augmentations", augmentations}}
-      .dump();
+  return Fields()("presets", preset_rows())
+      ("layers", layer_catalog())
+      ("optimizers", rows(optimizer_types()))
+      ("schedules", rows(schedule_types()))
+      ("losses", rows(loss_types()))
+      ("augmentations", augmentation_rows()).dump();
 }
 
 std::string schema() { return spec_schema().dump(); }
@@ -211,16 +220,15 @@ int create_dataset(const std::string& text) {
 
 std::string dataset_info(int handle) {
   const auto dataset = find_dataset(handle);
-  return json{{"name", dataset->name},
-              {"channels", dataset->channels},
-              {"height", dataset->height},
-              {"width", dataset->width},
-              {"classNames", dataset->class_names},
-              {"counts",
-               {{"train", dataset->train.count()},
-                {"validation", dataset->validation.count()},
-                {"test", dataset->test.count()}}}}
-      .dump();
+  return Fields()("name", dataset->name)
+      ("channels", dataset->channels)
+      ("height", dataset->height)
+      ("width", dataset->width)
+      ("classNames", dataset->class_names)
+      ("counts", Fields()("train", dataset->train.count())
+                 ("validation", dataset->validation.count())
+                 ("test", dataset->test.count())
+                 .take()).dump();
 }
 
 const Split& split_of(const Dataset& dataset, const std::string& name) {
@@ -268,7 +276,7 @@ int create_model(const std::string& spec_text, double seed, int dataset_handle) 
   if (spec.is_string()) {
     const std::string name = spec;
     const Preset* preset = find_preset(name);
-    spec = preset && !dataset ? json::parse(preset->spec)
+    spec = preset && !dataset ? parse_json(preset->spec, ErrorCode::kSpec, name)
            : dataset ? preset_spec(name, dataset->channels, dataset->height, dataset->width, dataset->classes())
                      : preset_spec(name, 1, 28, 28, 10);
   }
@@ -316,32 +324,32 @@ std::string inspect(int handle) {
   json layers = json::array();
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    json inputs = json::array();
+    std::vector<std::string> inputs;
     for (const int input : node.inputs) {
       inputs.push_back(input == 0 ? "input" : graph.nodes[static_cast<std::size_t>(input - 1)].name);
     }
     const Shape& shape = node.out_shape;
-    layers.push_back({{"name", node.name},
-                      {"type", node.op->name},
-                      {"inputs", inputs},
-                      {"shape", {shape.channels, shape.height, shape.width}},
-                      {"parameters", node.parameter_count()},
-                      {"macs", node.op->macs ? node.op->macs(node) : 0},
-                      {"detail", detail(node, spec.at("layers").at(i))}});
+    layers.push_back(Fields()("name", node.name)
+                     ("type", node.op->name)
+                     ("inputs", inputs)
+                     ("shape", std::vector{shape.channels, shape.height, shape.width})
+                     ("parameters", node.parameter_count())
+                     ("macs", node.op->macs ? node.op->macs(node) : 0)
+                     ("detail", detail(node, spec["layers"][i]))
+                     .take());
   }
   json tensors = json::array();
   for (const ParameterInfo* info : graph.parameters()) {
-    tensors.push_back({{"name", info->name}, {"shape", info->shape}});
+    tensors.push_back(Fields()("name", info->name)("shape", info->shape).take());
   }
-  return json{{"name", graph.name},
-              {"spec", spec},
-              {"parameters", graph.parameter_count()},
-              {"macs", graph.macs()},
-              {"trainingBytes", plan_bytes(graph, {.training = true, .threads = threads})},
-              {"inferenceBytes", plan_bytes(graph, {.threads = threads})},
-              {"layers", layers},
-              {"tensors", tensors}}
-      .dump();
+  return Fields()("name", graph.name)
+      ("spec", spec)
+      ("parameters", graph.parameter_count())
+      ("macs", graph.macs())
+      ("trainingBytes", plan_bytes(graph, {.training = true, .threads = threads}))
+      ("inferenceBytes", plan_bytes(graph, {.threads = threads}))
+      ("layers", layers)
+      ("tensors", tensors).dump();
 }
 
 Predictor& predictor_of(LoadedModel& model) {
@@ -423,11 +431,11 @@ int resume_training(int model_handle, int dataset_handle) {
 std::string run_training(int handle, double milliseconds, double steps) {
   const auto training = find<Training>(handle, "training");
   training->model->weights_moved = true;
-  return training->run.run(milliseconds, static_cast<std::int64_t>(steps)).dump();
+  return training->run.run(milliseconds, static_cast<std::int64_t>(steps));
 }
 
 std::string finish_training(int handle, bool aborted) {
-  return find<Training>(handle, "training")->run.finish(aborted).dump();
+  return find<Training>(handle, "training")->run.finish(aborted);
 }
 
 val checkpoint(int handle) {
@@ -460,7 +468,7 @@ val evaluation_result(int handle) {
   const auto view = [](const auto& numbers) { return typed_memory_view(numbers.size(), numbers.data()); };
   val evaluation = val::object();
   evaluation.set("summary",
-                 json{{"count", result.count}, {"accuracy", result.accuracy}, {"loss", result.loss}}.dump());
+                 Fields()("count", result.count)("accuracy", result.accuracy)("loss", result.loss).dump());
   evaluation.set("confusion", view(result.confusion));
   evaluation.set("predictions", view(result.predictions));
   evaluation.set("confidences", view(result.confidences));

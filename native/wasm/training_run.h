@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "train/trainer.h"
 
@@ -33,12 +34,12 @@ class TrainingRun {
 
   // Works for about `milliseconds`: steps, and the validation after each epoch. At most `max_steps`
   // steps; negative: any number. Always does something, so a slow step takes as long as it takes.
-  // {"events": […], "steps": n, "step": total, "settled": bool, "done": bool}; events as in types.ts.
+  // JSON {"events": […], "steps": n, "step": total, "settled": bool, "done": bool}; events as in types.ts.
   // Throws Error{kDiverged}.
-  nlohmann::json run(double milliseconds, std::int64_t max_steps);
+  std::string run(double milliseconds, std::int64_t max_steps);
 
   // The last event.
-  nlohmann::json finish(bool aborted) const;
+  std::string finish(bool aborted) const;
 
   Trainer& trainer() { return trainer_; }
 
