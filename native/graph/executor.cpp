@@ -13,25 +13,40 @@ namespace {
 
 constexpr int kMaxInputs = 16;
 
+// Whether a rectifier takes the node's output (a batch norm between them does not matter): it
+// halves the variance, which the weights make up for.
+bool is_rectified(const Graph& graph, std::size_t index) {
+  const int value = static_cast<int>(index) + 1;
+  for (std::size_t n = index + 1; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    if (node.inputs.front() != value) continue;
+    if (node.op == &kRelu || node.op == &kRelu6 || node.op == &kLeakyRelu) return true;
+    if (node.op == &kBatchNorm && is_rectified(graph, n)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters) {
   std::uint64_t tensor = 0;
-  for (const ParameterInfo* info : graph.parameters()) {
-    real* value = parameters.value.data() + info->offset;
-    switch (info->initializer) {
-      case Initializer::kZero: std::fill_n(value, info->size, real{0}); break;
-      case Initializer::kOne: std::fill_n(value, info->size, real{1}); break;
-      case Initializer::kKaimingUniform: {
-        const double bound = math::sqrt(6.0 / info->fan_in);
-        Random random(seed, RandomStream::kInitialization, tensor);
-        for (std::int64_t i = 0; i < info->size; ++i) {
-          value[i] = static_cast<real>(random.uniform(-bound, bound));
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    for (const ParameterInfo& info : graph.nodes[n].parameters) {
+      real* value = parameters.value.data() + info.offset;
+      switch (info.initializer) {
+        case Initializer::kZero: std::fill_n(value, info.size, real{0}); break;
+        case Initializer::kOne: std::fill_n(value, info.size, real{1}); break;
+        case Initializer::kUniform: {
+          const double bound = math::sqrt((is_rectified(graph, n) ? 6.0 : 3.0) / info.fan_in);
+          Random random(seed, RandomStream::kInitialization, tensor);
+          for (std::int64_t i = 0; i < info.size; ++i) {
+            value[i] = static_cast<real>(random.uniform(-bound, bound));
+          }
+          break;
         }
-        break;
       }
+      ++tensor;
     }
-    ++tensor;
   }
 }
 

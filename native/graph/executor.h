@@ -25,7 +25,8 @@ struct Parameters {
         gradient(static_cast<std::size_t>(graph.trainable_size)) {}
 };
 
-// Kaiming-uniform weights (He et al. 2015, gain sqrt(2)), zero biases; deterministic in the seed.
+// Uniform weights whose variance keeps that of the signal: 2 / fan_in before a rectifier (He et al.
+// 2015), 1 / fan_in elsewhere (LeCun et al. 1998); zero biases. Deterministic in the seed.
 void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters);
 
 // What an image should be: `label` with weight `lambda`, `other_label` with the rest (mixup).

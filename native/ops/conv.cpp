@@ -92,7 +92,7 @@ void configure(Node& node) {
   const int fan_in = in_channels / a.groups * a.kernel.height * a.kernel.width;
   add_parameter(node, "weight",
                 {a.out_channels, in_channels / a.groups, a.kernel.height, a.kernel.width},
-                Initializer::kKaimingUniform, fan_in);
+                Initializer::kUniform, fan_in);
   if (a.bias) add_parameter(node, "bias", {a.out_channels}, Initializer::kZero);
 }
 

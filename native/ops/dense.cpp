@@ -47,7 +47,7 @@ void configure(Node& node) {
   const Attributes& a = node.attributes;
   node.out_shape = {a.units, 1, 1};
   const int inputs = node.in_shape().size();
-  add_parameter(node, "weight", {a.units, inputs}, Initializer::kKaimingUniform, inputs);
+  add_parameter(node, "weight", {a.units, inputs}, Initializer::kUniform, inputs);
   if (a.bias) add_parameter(node, "bias", {a.units}, Initializer::kZero);
 }
 

@@ -59,8 +59,8 @@ struct Attributes {
   static constexpr int kClasses = -1;
 };
 
-// How a parameter starts.
-enum class Initializer { kZero, kOne, kKaimingUniform };
+// How a parameter starts; kUniform scales with its fan_in (graph/executor.h, initialize).
+enum class Initializer { kZero, kOne, kUniform };
 
 // A tensor in the parameter slabs. `offset` and `size` are in numbers, the same in every slab.
 struct ParameterInfo {

@@ -11,7 +11,7 @@ namespace espalier {
 struct TrainingConfig {
   int epochs = 5;
   int batch_size = 64;
-  double learning_rate = 0.05;
+  double learning_rate = 0.02;
   std::string optimizer = "momentum";
   double momentum = 0.9;  // velocity decay; beta1 of adam
   double beta2 = 0.999;

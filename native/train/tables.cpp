@@ -12,8 +12,8 @@ namespace {
 
 constexpr OptimizerType kOptimizers[] = {
     {"sgd", "Plain gradient descent.", Update::kSgd, 0, 0.1},
-    {"momentum", "Gradient descent with a velocity.", Update::kMomentum, 1, 0.05},
-    {"nesterov", "Momentum that looks ahead.", Update::kNesterov, 1, 0.05},
+    {"momentum", "Gradient descent with a velocity.", Update::kMomentum, 1, 0.02},
+    {"nesterov", "Momentum that looks ahead.", Update::kNesterov, 1, 0.02},
     {"adam", "Steps scaled by each gradient's mean and variance.", Update::kAdam, 2, 0.001},
     {"adamw", "Adam with decoupled weight decay.", Update::kAdamW, 2, 0.001},
 };

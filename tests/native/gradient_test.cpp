@@ -95,7 +95,7 @@ TEST_P(Gradient, matches_finite_differences) {
   initialize(graph, 7, parameters);
   Random random(3, RandomStream::kInitialization, 99);
   for (const ParameterInfo* info : graph.parameters()) {
-    if (!info->trainable || info->initializer == Initializer::kKaimingUniform) continue;
+    if (!info->trainable || info->initializer == Initializer::kUniform) continue;
     for (std::int64_t i = 0; i < info->size; ++i) {
       parameters.value[static_cast<std::size_t>(info->offset + i)] += random.uniform(-0.5, 0.5);
     }

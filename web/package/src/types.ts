@@ -116,7 +116,7 @@ export interface ImageBatch {
 export interface TrainingConfig {
   epochs?: number; // 5
   batch_size?: number; // 64
-  learning_rate?: number; // 0.05
+  learning_rate?: number; // the optimizer's own: momentum 0.02, adam 0.001
   optimizer?: string; // 'momentum'
   momentum?: number; // 0.9
   beta2?: number; // 0.999 (adam, adamw)
