@@ -128,6 +128,11 @@ class Session {
     return this.classNames[label] ?? String(label);
   }
 
+  get datasetName(): string {
+    if (this.datasetId === builtInDigits.id && this.dataset) return builtInDigits.name;
+    return catalogue.find(({ id }) => id === this.datasetId)?.name ?? this.dataset?.name ?? '';
+  }
+
   get classNames(): string[] {
     const known = catalogue.find(({ id }) => id === this.datasetId)?.classNames;
     const own = this.dataset?.classNames ?? [];
@@ -209,7 +214,7 @@ class Session {
 
   /** Fresh weights and the settings of the menus. */
   reset(): Promise<void> {
-    return this.#inOrder(() => this.#begin());
+    return this.#engine ? this.#inOrder(() => this.#begin()) : this.start();
   }
 
   async #begin(): Promise<void> {

@@ -33,6 +33,8 @@ export function drawConfusion(canvas: HTMLCanvasElement, data: Confusion, theme:
   const cell = (width - margin) / classes;
   context.textAlign = 'center';
   context.textBaseline = 'middle';
+  context.fillStyle = theme.line;
+  context.fillRect(margin - 1, margin - 1, width - margin + 1, width - margin + 1);
   const size = Math.max(8, Math.min(12, cell * 0.36));
   for (let truth = 0; truth < classes; ++truth) {
     const row = counts.subarray(truth * classes, (truth + 1) * classes);

@@ -56,7 +56,7 @@ export function createCurves(
         x: { time: false, range: (_plot, _low, high) => [0, Math.max(epochs(), high ?? 0, 1e-3)] },
         y: {
           distr: quantity === 'loss' ? 3 : 1,
-          range: (_plot, low, high) => (quantity === 'loss' ? lossRange(low, high) : accuracyRange(low)),
+          range: (plot, low, high) => (quantity === 'loss' ? lossRange(low, high) : accuracyRange(plot, low)),
         },
       },
       axes: [
@@ -104,7 +104,10 @@ function lossRange(low: number | null, high: number | null): uPlot.Range.MinMax 
   return [10 ** (Math.floor(2 * Math.log10(bottom)) / 2), 10 ** (Math.ceil(4 * Math.log10(top)) / 4)];
 }
 
-/** From the worst accuracy seen, rounded down to a tenth, to all. */
-function accuracyRange(low: number | null): uPlot.Range.MinMax {
-  return [Math.min(0.9, Math.floor(10 * (low ?? 0)) / 10), 1];
+/** From the worst mean accuracy, rounded down to a tenth, to all; the first moments may fall out below. */
+function accuracyRange(plot: uPlot, low: number | null): uPlot.Range.MinMax {
+  const means: number[] = [];
+  for (const value of plot.data[2] ?? []) if (typeof value === 'number') means.push(value);
+  const worst = means.slice(Math.floor(means.length / 20)).reduce((a, b) => Math.min(a, b), 1);
+  return [Math.min(0.9, Math.floor(10 * (means.length > 0 ? worst : (low ?? 0))) / 10), 1];
 }

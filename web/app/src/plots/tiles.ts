@@ -60,6 +60,8 @@ export function drawTiles(canvas: HTMLCanvasElement, tiles: Tiles, theme: PlotTh
     const x = (tile % columns) * (tileWidth + gap);
     const y = Math.floor(tile / columns) * (tileHeight + gap);
     paintPixels(context, image, x, y, tileWidth, tileHeight);
+    context.strokeStyle = theme.line;
+    context.strokeRect(x + 0.5, y + 0.5, tileWidth - 1, tileHeight - 1);
   }
 }
 
