@@ -28,9 +28,9 @@ namespace {
 constexpr int kSide = 28;
 constexpr double kBox = 20.0;  // the side of the box that MNIST fits a digit into
 
-// What the pen does at a control point: comes down and starts a stroke, passes smoothly, or turns
-// a corner.
-enum Pen : std::uint8_t { kDown, kSmooth, kCorner };
+// What the pen does at a control point: comes down and starts a stroke, passes smoothly, turns a
+// corner, or passes smoothly where the stroke began, which closes a loop.
+enum Pen : std::uint8_t { kDown, kSmooth, kCorner, kMeet };
 
 struct Control {
   float x, y;  // y from 0 (top) to 1 (bottom); x in the same unit
@@ -66,7 +66,7 @@ constexpr Skeleton kSkeletons[] = {
               {.63f, .85f},
               {.72f, .48f},
               {.62f, .13f},
-              {.36f, .00f}}),
+              {.36f, .00f, kMeet}}),
     skeleton(0, 3,
              {{.30f, .02f, kDown},
               {.08f, .18f},
@@ -76,8 +76,8 @@ constexpr Skeleton kSkeletons[] = {
               {.42f, .82f},
               {.48f, .45f},
               {.40f, .10f},
-              {.24f, .00f}}),
-    skeleton(0, 2,
+              {.24f, .00f, kMeet}}),
+    skeleton(0, 3,
              {{.58f, .12f, kDown},
               {.36f, .00f},
               {.10f, .18f},
@@ -86,11 +86,23 @@ constexpr Skeleton kSkeletons[] = {
               {.36f, 1.0f},
               {.62f, .78f},
               {.68f, .40f},
-              {.55f, .12f},
+              {.55f, .12f, kMeet},
               {.34f, .10f}}),
+    skeleton(0, 1,
+             {{.30f, .06f, kDown},
+              {.08f, .20f},
+              {.00f, .60f},
+              {.13f, .93f},
+              {.36f, 1.0f},
+              {.62f, .78f},
+              {.68f, .40f},
+              {.55f, .10f},
+              {.34f, .00f, kMeet},
+              {.22f, .12f},
+              {.34f, .26f}}),
     // 1: plain; with a flag; with flag and foot.
-    skeleton(1, 8, {{.02f, .00f, kDown}, {.01f, .33f}, {.00f, .67f}, {.00f, 1.0f}}),
-    skeleton(1, 2, {{.00f, .22f, kDown}, {.20f, .00f, kCorner}, {.20f, .5f}, {.19f, 1.0f}}),
+    skeleton(1, 9, {{.02f, .00f, kDown}, {.01f, .33f}, {.00f, .67f}, {.00f, 1.0f}}),
+    skeleton(1, 1, {{.00f, .22f, kDown}, {.20f, .00f, kCorner}, {.20f, .5f}, {.19f, 1.0f}}),
     skeleton(1, 1,
              {{.06f, .20f, kDown},
               {.28f, .00f, kCorner},
@@ -122,6 +134,19 @@ constexpr Skeleton kSkeletons[] = {
               {.24f, .78f},
               {.46f, .93f},
               {.72f, .94f}}),
+    skeleton(2, 3,
+             {{.04f, .18f, kDown},
+              {.22f, .00f},
+              {.44f, .06f},
+              {.46f, .30f},
+              {.30f, .62f},
+              {.10f, .88f},
+              {-.04f, .93f},
+              {-.06f, .80f},
+              {.10f, .73f},
+              {.32f, .84f},
+              {.52f, .94f},
+              {.74f, .86f}}),
     skeleton(2, 2,
              {{.00f, .12f, kDown},
               {.22f, .00f},
@@ -132,37 +157,73 @@ constexpr Skeleton kSkeletons[] = {
               {.22f, .86f},
               {.44f, .92f},
               {.66f, 1.0f}}),
-    // 3: round; with a deep middle; flat-topped.
-    skeleton(3, 5,
-             {{.04f, .12f, kDown},
-              {.24f, .00f},
-              {.48f, .08f},
-              {.48f, .32f},
+    // 3: round; with a small loop in the middle; with a soft one; flat-topped; hooked below.
+    skeleton(3, 4,
+             {{.05f, .16f, kDown},
+              {.16f, .04f},
+              {.34f, .00f},
+              {.50f, .08f},
+              {.52f, .24f},
+              {.42f, .38f},
               {.24f, .46f, kCorner},
-              {.50f, .55f},
+              {.42f, .50f},
+              {.56f, .62f},
               {.56f, .80f},
-              {.32f, 1.0f},
-              {.00f, .92f}}),
+              {.42f, .95f},
+              {.22f, 1.0f},
+              {.02f, .92f}}),
+    skeleton(3, 2,
+             {{.02f, .12f, kDown},
+              {.24f, .00f},
+              {.46f, .05f},
+              {.50f, .22f},
+              {.40f, .38f},
+              {.22f, .49f},
+              {.15f, .46f},
+              {.26f, .43f},
+              {.46f, .50f},
+              {.58f, .70f},
+              {.48f, .92f},
+              {.26f, 1.0f},
+              {.04f, .93f}}),
     skeleton(3, 3,
-             {{.02f, .08f, kDown},
-              {.26f, .00f},
-              {.50f, .12f},
-              {.42f, .36f},
-              {.18f, .48f},
-              {.28f, .48f},
-              {.54f, .58f},
-              {.54f, .84f},
-              {.28f, 1.0f},
-              {.00f, .94f}}),
+             {{.04f, .10f, kDown},
+              {.22f, .01f},
+              {.42f, .05f},
+              {.46f, .22f},
+              {.34f, .38f},
+              {.20f, .46f},
+              {.36f, .50f},
+              {.50f, .62f},
+              {.50f, .80f},
+              {.34f, .96f},
+              {.12f, 1.0f},
+              {.00f, .92f}}),
     skeleton(3, 1,
              {{.00f, .02f, kDown},
               {.26f, .01f},
               {.54f, .00f, kCorner},
+              {.40f, .20f},
               {.26f, .40f, kCorner},
-              {.50f, .50f},
-              {.58f, .76f},
-              {.34f, 1.0f},
+              {.46f, .46f},
+              {.58f, .62f},
+              {.56f, .82f},
+              {.38f, .98f},
+              {.18f, 1.0f},
               {.02f, .92f}}),
+    skeleton(3, 2,
+             {{.04f, .20f, kDown},
+              {.10f, .06f},
+              {.28f, .00f},
+              {.46f, .08f},
+              {.44f, .28f},
+              {.26f, .42f, kCorner},
+              {.48f, .48f},
+              {.62f, .66f},
+              {.56f, .88f},
+              {.34f, 1.0f},
+              {.10f, .94f},
+              {.02f, .80f}}),
     // 4: open, two strokes; open, with the upright separate; closed.
     skeleton(4, 4,
              {{.06f, .02f, kDown},
@@ -205,11 +266,13 @@ constexpr Skeleton kSkeletons[] = {
              {{.16f, .02f, kDown},
               {.12f, .22f},
               {.08f, .42f, kCorner},
-              {.32f, .38f},
-              {.52f, .54f},
+              {.28f, .37f},
+              {.46f, .43f},
+              {.54f, .60f},
               {.50f, .82f},
-              {.26f, 1.0f},
-              {.00f, .94f},
+              {.36f, .96f},
+              {.18f, 1.0f},
+              {.00f, .92f},
               {.16f, .02f, kDown},
               {.40f, .02f},
               {.66f, .00f}}),
@@ -219,62 +282,80 @@ constexpr Skeleton kSkeletons[] = {
               {.18f, .04f, kCorner},
               {.14f, .22f},
               {.10f, .42f, kCorner},
-              {.34f, .42f},
-              {.52f, .60f},
-              {.46f, .86f},
+              {.32f, .40f},
+              {.48f, .50f},
+              {.52f, .68f},
+              {.44f, .88f},
               {.24f, 1.0f},
               {.00f, .94f}}),
     skeleton(5, 2,
-             {{.68f, .00f, kDown},
+             {{.74f, .00f, kDown},
               {.44f, .02f},
               {.22f, .10f},
-              {.14f, .34f},
-              {.32f, .46f},
-              {.46f, .62f},
-              {.42f, .86f},
-              {.20f, 1.0f},
-              {.00f, .94f}}),
-    // 6: a curved stem into a loop; a straight one; a wide loop.
+              {.16f, .30f},
+              {.30f, .44f},
+              {.44f, .58f},
+              {.44f, .80f},
+              {.28f, .96f},
+              {.10f, 1.0f},
+              {-.04f, .92f}}),
+    skeleton(5, 2,
+             {{.08f, .02f, kDown},
+              {.04f, .22f},
+              {.04f, .40f, kCorner},
+              {.28f, .38f},
+              {.44f, .52f},
+              {.46f, .72f},
+              {.34f, .92f},
+              {.16f, 1.0f},
+              {.02f, .90f},
+              {.06f, .78f},
+              {.08f, .08f, kDown},
+              {.28f, .05f},
+              {.54f, .02f}}),
+    // 6, drawn backwards from the loop: a curved stem; a straight one; a wide loop.
     skeleton(6, 4,
-             {{.42f, .00f, kDown},
-              {.18f, .22f},
-              {.02f, .56f},
-              {.06f, .88f},
+             {{.06f, .80f, kDown},
+              {.16f, .64f},
+              {.34f, .54f},
+              {.50f, .66f},
+              {.48f, .88f},
               {.28f, 1.0f},
-              {.50f, .86f},
-              {.50f, .64f},
-              {.32f, .54f},
-              {.12f, .68f},
-              {.05f, .84f}}),
-    skeleton(6, 3,
-             {{.26f, .00f, kDown},
-              {.10f, .30f},
-              {.00f, .65f},
-              {.06f, .92f},
-              {.26f, 1.0f},
-              {.44f, .86f},
-              {.42f, .66f},
-              {.24f, .60f},
-              {.06f, .76f}}),
-    skeleton(6, 2,
-             {{.54f, .02f, kDown},
+              {.08f, .92f},
+              {.03f, .68f, kMeet},
+              {.10f, .36f},
               {.24f, .14f},
-              {.04f, .48f},
-              {.02f, .80f},
-              {.24f, 1.0f},
-              {.52f, .92f},
+              {.42f, .00f}}),
+    skeleton(6, 3,
+             {{.04f, .80f, kDown},
+              {.12f, .66f},
+              {.26f, .60f},
+              {.42f, .68f},
+              {.42f, .88f},
+              {.26f, 1.0f},
+              {.06f, .92f},
+              {.00f, .68f, kMeet},
+              {.08f, .34f},
+              {.26f, .00f}}),
+    skeleton(6, 2,
+             {{.05f, .72f, kDown},
+              {.20f, .56f},
+              {.42f, .50f},
               {.60f, .66f},
-              {.40f, .50f},
-              {.16f, .60f},
-              {.04f, .76f}}),
-    // 7: plain; with a hook; with a bar; with a curved leg.
+              {.52f, .90f},
+              {.26f, 1.0f},
+              {.04f, .84f},
+              {.02f, .56f, kMeet},
+              {.20f, .18f},
+              {.50f, .02f}}),
+    // 7: plain; with a hook; with a bar; with a curved leg; arched.
     skeleton(
         7, 4,
         {{.00f, .06f, kDown}, {.26f, .06f}, {.54f, .02f, kCorner}, {.40f, .36f}, {.28f, .68f}, {.20f, 1.0f}}),
-    skeleton(7, 2,
-             {{.00f, .20f, kDown},
-              {.04f, .04f, kCorner},
-              {.30f, .05f},
+    skeleton(7, 3,
+             {{.00f, .22f, kDown},
+              {.05f, .05f, kCorner},
+              {.30f, .06f},
               {.58f, .02f, kCorner},
               {.40f, .40f},
               {.30f, .70f},
@@ -297,7 +378,16 @@ constexpr Skeleton kSkeletons[] = {
               {.44f, .50f},
               {.36f, .76f},
               {.30f, 1.0f}}),
-    // 8: one stroke begun at the top right; begun in the middle; two circles.
+    skeleton(7, 2,
+             {{.00f, .26f, kDown},
+              {.06f, .08f},
+              {.24f, .08f},
+              {.44f, .10f},
+              {.60f, .00f, kCorner},
+              {.48f, .30f},
+              {.34f, .64f},
+              {.22f, 1.0f}}),
+    // 8: one stroke begun at the top right; begun in the middle; two circles; open at the top.
     skeleton(8, 5,
              {{.50f, .10f, kDown},
               {.28f, .00f},
@@ -310,8 +400,8 @@ constexpr Skeleton kSkeletons[] = {
               {.06f, .70f},
               {.26f, .50f},
               {.48f, .28f},
-              {.50f, .08f}}),
-    skeleton(8, 3,
+              {.50f, .08f, kMeet}}),
+    skeleton(8, 2,
              {{.26f, .46f, kDown},
               {.06f, .28f},
               {.12f, .04f},
@@ -323,7 +413,7 @@ constexpr Skeleton kSkeletons[] = {
               {.22f, 1.0f},
               {.44f, .88f},
               {.42f, .64f},
-              {.24f, .46f}}),
+              {.24f, .46f, kMeet}}),
     skeleton(8, 2,
              {{.26f, .00f, kDown},
               {.08f, .10f},
@@ -331,15 +421,29 @@ constexpr Skeleton kSkeletons[] = {
               {.26f, .46f},
               {.44f, .34f},
               {.44f, .10f},
-              {.26f, .00f},
+              {.26f, .00f, kMeet},
               {.26f, .46f, kDown},
               {.04f, .58f},
               {.02f, .86f},
               {.26f, 1.0f},
               {.50f, .86f},
               {.48f, .58f},
-              {.26f, .46f}}),
-    // 9: a loop with a straight tail; a curved tail; a loop begun at the right.
+              {.26f, .46f, kMeet}}),
+    skeleton(8, 3,
+             {{.54f, .16f, kDown},
+              {.42f, .02f},
+              {.20f, .04f},
+              {.08f, .20f},
+              {.20f, .38f},
+              {.38f, .56f},
+              {.40f, .82f},
+              {.22f, 1.0f},
+              {.04f, .90f},
+              {.06f, .72f},
+              {.22f, .52f},
+              {.42f, .30f},
+              {.62f, .06f}}),
+    // 9: a loop with a straight tail; a curved tail; slanting; a loop closed by a separate stem.
     skeleton(9, 4,
              {{.48f, .10f, kDown},
               {.26f, .00f},
@@ -347,7 +451,7 @@ constexpr Skeleton kSkeletons[] = {
               {.06f, .40f},
               {.28f, .44f},
               {.46f, .24f},
-              {.48f, .08f, kCorner},
+              {.48f, .08f, kMeet},
               {.46f, .50f},
               {.42f, 1.0f}}),
     skeleton(9, 3,
@@ -357,7 +461,7 @@ constexpr Skeleton kSkeletons[] = {
               {.06f, .42f},
               {.28f, .44f},
               {.46f, .24f},
-              {.48f, .10f},
+              {.48f, .10f, kMeet},
               {.50f, .46f},
               {.42f, .84f},
               {.22f, 1.0f},
@@ -369,10 +473,21 @@ constexpr Skeleton kSkeletons[] = {
               {.08f, .44f},
               {.28f, .38f},
               {.42f, .18f},
-              {.46f, .06f},
+              {.46f, .06f, kMeet},
               {.38f, .40f},
               {.28f, .72f},
               {.20f, 1.0f}}),
+    skeleton(9, 2,
+             {{.44f, .08f, kDown},
+              {.26f, .00f},
+              {.06f, .12f},
+              {.02f, .34f},
+              {.16f, .46f},
+              {.36f, .38f},
+              {.48f, .20f, kMeet},
+              {.50f, .04f, kDown},
+              {.47f, .50f},
+              {.42f, 1.0f}}),
 };
 
 // A point of the sampled stroke, and the pen's radius there.
@@ -416,15 +531,44 @@ Vec catmull_rom(Vec a, Vec b, Vec c, Vec d, double t) {
 // Steps 1 and 2: the strokes of one drawing as samples. Returns their number.
 int sample_strokes(Random& random, const Skeleton& skeleton, Sample* samples) {
   std::array<Vec, kMaxControls> points;
-  const double sloppiness = random.uniform(0.015, 0.05);
+  const double jitter = random.uniform(0.005, 0.035);
+  const double drift = random.uniform(0.02, 0.07);
   for (int i = 0; i < skeleton.count; ++i) {
-    points[i].x = skeleton.points[i].x + sloppiness * bell(random);
-    points[i].y = skeleton.points[i].y + sloppiness * bell(random);
+    points[i].x = skeleton.points[i].x + jitter * bell(random);
+    points[i].y = skeleton.points[i].y + jitter * bell(random);
   }
   int count = 0;
   for (int first = 0; first < skeleton.count;) {
     int last = first;
     while (last + 1 < skeleton.count && skeleton.points[last + 1].pen != kDown) ++last;
+    // A drift that changes slowly along the stroke keeps it smooth.
+    for (int wave = 0; wave < 4; ++wave) {
+      const double x = drift * bell(random);
+      const double y = drift * bell(random);
+      const double phase = random.uniform(0, 2 * math::kPi);
+      const double frequency = math::kPi * (wave + 0.5) / (last - first);
+      for (int i = first; i <= last; ++i) {
+        const double swing = math::sin(frequency * (i - first) + phase);
+        points[i].x += x * swing;
+        points[i].y += y * swing;
+      }
+    }
+    // Most of the gap that this leaves in a loop is closed, by degrees along the loop.
+    for (int meet = first + 1; meet <= last; ++meet) {
+      if (skeleton.points[meet].pen != kMeet) continue;
+      const auto gap = [&](double Vec::* axis, float Control::* origin) {
+        return (points[first].*axis - skeleton.points[first].*origin) -
+               (points[meet].*axis - skeleton.points[meet].*origin);
+      };
+      const double closing = random.uniform(0.4, 1.0);
+      const double x = closing * gap(&Vec::x, &Control::x);
+      const double y = closing * gap(&Vec::y, &Control::y);
+      for (int i = first + 1; i <= last; ++i) {
+        const double share = std::min(1.0, static_cast<double>(i - first) / (meet - first));
+        points[i].x += x * share;
+        points[i].y += y * share;
+      }
+    }
     // The ends are drawn out or cut short.
     const double begin = random.uniform(-0.2, 0.3);
     const double end = random.uniform(-0.25, 0.35);
@@ -462,22 +606,26 @@ void deform(Random& random, int label, std::span<Sample> samples) {
   const double phase_y = random.uniform(0, 2 * math::kPi);
   const double frequency_x = random.uniform(2, 5);
   const double frequency_y = random.uniform(2, 5);
-  const double wave_x = 0.02 * bell(random);
-  const double wave_y = 0.02 * bell(random);
-  const double bend_x = 0.10 * bell(random);
-  const double bend_y = 0.08 * bell(random);
-  const double taper_x = 0.15 * bell(random);
-  const double taper_y = 0.12 * bell(random);
-  const double angle = 0.09 * bell(random);
-  const double slant = 0.10 + 0.22 * bell(random);
-  const double stretch = math::exp(0.18 * bell(random) + (label == 1 ? 0.0 : 0.10));
+  const double wave_x = 0.03 * bell(random);
+  const double wave_y = 0.03 * bell(random);
+  const double bend_x = 0.14 * bell(random);
+  const double bend_y = 0.14 * bell(random);
+  const double taper_x = 0.25 * bell(random);
+  const double taper_y = 0.2 * bell(random);
+  const double lean_x = 0.25 * bell(random);
+  const double lean_y = 0.22 * bell(random);
+  const double angle = 0.12 * bell(random);
+  const double slant = 0.15 + (label == 1 ? 0.3 : 0.25) * bell(random);
+  const double stretch = math::exp(0.24 * bell(random) + (label == 1 ? 0.0 : 0.10));
   const double cosine = math::cos(angle);
   const double sine = math::sin(angle);
   for (Sample& s : samples) {
     const double u = s.x - 0.3;
     const double v = s.y - 0.5;
-    double x = u + wave_x * math::sin(frequency_x * v * 2 + phase_x) + bend_x * v * v * 2 + taper_x * u * v;
-    double y = v + wave_y * math::sin(frequency_y * u * 2 + phase_y) + bend_y * u * u * 2 + taper_y * u * v;
+    double x = u + wave_x * math::sin(frequency_x * v * 2 + phase_x) + bend_x * v * v * 2 + taper_x * u * v +
+               lean_x * u * u;
+    double y = v + wave_y * math::sin(frequency_y * u * 2 + phase_y) + bend_y * u * u * 2 + taper_y * u * v +
+               lean_y * v * v;
     x = x * stretch - slant * y;
     s.x = cosine * x - sine * y;
     s.y = sine * x + cosine * y;
@@ -486,7 +634,7 @@ void deform(Random& random, int label, std::span<Sample> samples) {
 
 // Step 4: moves and scales the samples to pixels.
 void normalize(Random& random, std::span<Sample> samples) {
-  const double pen = random.uniform(0.75, 1.85);  // the radius in pixels at pressure 1
+  const double pen = random.uniform(0.65, 2.1);  // the radius in pixels at pressure 1
   double low_x = 1e9, high_x = -1e9, low_y = 1e9, high_y = -1e9;
   for (Sample& s : samples) {
     s.radius *= pen;
