@@ -50,7 +50,11 @@ inline double sin(double x) {
   return odd ? -r * sum : r * sum;
 }
 
-inline double cos(double x) { return sin(x + 0.5 * kPi); }
+// 1 - 2 sin²(x/2): exactly 1 at 0.
+inline double cos(double x) {
+  const double half = sin(0.5 * x);
+  return 1.0 - 2.0 * half * half;
+}
 
 inline double sqrt(double x) { return std::sqrt(x); }
 

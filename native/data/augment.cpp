@@ -100,7 +100,7 @@ void warp(const Augmentation& a, Random& random, const std::uint8_t* image, int 
           const double bottom = at(y0 + 1, x0) + (at(y0 + 1, x0 + 1) - at(y0 + 1, x0)) * fx;
           value = top + (bottom - top) * fy;
         }
-        out[channel * pixels + y * width + x] = static_cast<real>(value);
+        out[channel * pixels + y * width + x] = static_cast<real>(std::clamp(value, 0.0, 255.0));
       }
     }
   }

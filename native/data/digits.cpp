@@ -26,7 +26,8 @@ namespace espalier {
 namespace {
 
 constexpr int kSide = 28;
-constexpr double kBox = 20.0;  // the side of the box that MNIST fits a digit into
+constexpr double kBox = 20.0;     // the side of the box that MNIST fits a digit into
+constexpr double kCentre = 14.0;  // where MNIST puts the centre of mass: the centre of pixel 14
 
 // What the pen does at a control point: comes down and starts a stroke, passes smoothly, turns a
 // corner, or passes smoothly where the stroke began, which closes a loop.
@@ -531,8 +532,8 @@ Vec catmull_rom(Vec a, Vec b, Vec c, Vec d, double t) {
 // Steps 1 and 2: the strokes of one drawing as samples. Returns their number.
 int sample_strokes(Random& random, const Skeleton& skeleton, Sample* samples) {
   std::array<Vec, kMaxControls> points;
-  const double jitter = random.uniform(0.005, 0.035);
-  const double drift = random.uniform(0.02, 0.07);
+  const double jitter = random.uniform(0.005, 0.025);
+  const double drift = random.uniform(0.01, 0.04);
   for (int i = 0; i < skeleton.count; ++i) {
     points[i].x = skeleton.points[i].x + jitter * bell(random);
     points[i].y = skeleton.points[i].y + jitter * bell(random);
@@ -616,7 +617,7 @@ void deform(Random& random, int label, std::span<Sample> samples) {
   const double lean_y = 0.22 * bell(random);
   const double angle = 0.12 * bell(random);
   const double slant = 0.15 + (label == 1 ? 0.3 : 0.25) * bell(random);
-  const double stretch = math::exp(0.24 * bell(random) + (label == 1 ? 0.0 : 0.10));
+  const double stretch = math::exp(0.20 * bell(random) + (label == 1 ? 0.0 : 0.10));
   const double cosine = math::cos(angle);
   const double sine = math::sin(angle);
   for (Sample& s : samples) {
@@ -634,7 +635,7 @@ void deform(Random& random, int label, std::span<Sample> samples) {
 
 // Step 4: moves and scales the samples to pixels.
 void normalize(Random& random, std::span<Sample> samples) {
-  const double pen = random.uniform(0.65, 2.1);  // the radius in pixels at pressure 1
+  const double pen = random.uniform(0.65, 2.0);  // the radius in pixels at pressure 1
   double low_x = 1e9, high_x = -1e9, low_y = 1e9, high_y = -1e9;
   for (Sample& s : samples) {
     s.radius *= pen;
@@ -644,7 +645,7 @@ void normalize(Random& random, std::span<Sample> samples) {
     high_y = std::max(high_y, s.y);
   }
   const double extent = std::max(high_x - low_x, high_y - low_y);
-  const double scale = (kBox - 2 * pen) / std::max(extent, 1e-3);
+  const double scale = (kBox - 1.2 - 2 * pen) / std::max(extent, 1e-3);
   double mass = 1e-9, mass_x = 0.0, mass_y = 0.0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     Sample& s = samples[i];
@@ -659,10 +660,8 @@ void normalize(Random& random, std::span<Sample> samples) {
     mass_x += weight * 0.5 * (s.x + p.x);
     mass_y += weight * 0.5 * (s.y + p.y);
   }
-  // Pixel i covers [i - 1/2, i + 1/2], so the centre of the image is at 13.5.
-  const double middle = 0.5 * (kSide - 1);
-  const double shift_x = middle - mass_x / mass;
-  const double shift_y = middle - mass_y / mass;
+  const double shift_x = kCentre - mass_x / mass;
+  const double shift_y = kCentre - mass_y / mass;
   for (Sample& s : samples) {
     s.x += shift_x;
     s.y += shift_y;
@@ -671,7 +670,7 @@ void normalize(Random& random, std::span<Sample> samples) {
 
 // Step 5.
 void render(Random& random, std::span<const Sample> samples, std::uint8_t* image) {
-  const double softness = random.uniform(1.0, 1.6);  // width of the edge in pixels
+  const double softness = random.uniform(0.8, 1.4);  // width of the edge in pixels
   std::array<float, kSide * kSide> depth;            // how far inside the ink, in pixels
   depth.fill(-100.0f);
   for (std::size_t i = 1; i < samples.size(); ++i) {

@@ -188,9 +188,7 @@ async function trainMnist(hash: string, timeout: number): Promise<{ accuracy: nu
   await read.untilState(/Training/);
   await page.getByRole('button', { name: 'Change data' }).click();
   await page.getByTestId('data-files').setInputFiles(mnist);
-  await expect
-    .poll(() => page.getByRole('button', { name: /MNIST/ }).count(), { timeout: 30_000 })
-    .toBeGreaterThan(0);
+  await page.getByTestId('data').filter({ hasText: 'MNIST' }).waitFor();
   await read.untilState(/Training/);
   const begin = Date.now();
   await read.untilState(/Trained · [\d.]+ % on test/, timeout);

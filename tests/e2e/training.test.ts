@@ -84,7 +84,7 @@ test('settings live in the address and survive a reload', async () => {
   await read.untilState(/Training/);
   await page.getByRole('combobox', { name: 'Model' }).selectOption('lenet-300-100');
   await page.getByLabel('Optimizer').selectOption('adam');
-  await page.getByLabel('Epochs').fill('77');
+  await page.getByRole('textbox', { name: 'Epochs' }).fill('77');
   await expect.poll(() => page.url()).toContain('preset=lenet-300-100');
   expect(page.url()).toContain('optimizer=adam');
   expect(page.url()).toContain('learningRate=0.001');

@@ -113,7 +113,7 @@ TEST(Idx, more_values_than_counted_are_an_error) {
 
 TEST(Idx, a_hostile_header_allocates_nothing) {
   Bytes images = images_file();
-  for (std::size_t i = 4; i < 16; ++i) images[i] = 0xFF;
+  for (std::size_t i = 8; i < 16; ++i) images[i] = 0xFF;
   EXPECT_NE(message_of([&] { load(images, labels_file()); }).find("images: says that dimension 2 is 4294967295"), std::string::npos);
 }
 
@@ -157,8 +157,9 @@ TEST(Cifar10, reads_records_and_refuses_broken_ones) {
   Bytes cut = batch;
   cut.pop_back();
   EXPECT_NE(message_of([&] { load_cifar10(batches, {"test_batch.bin", cut}); }).find("test_batch.bin: has 184379 bytes, which is no multiple of 3073"), std::string::npos);
-  batch[0] = 10;
-  EXPECT_EQ(message_of([&] { load_cifar10(batches, {"test_batch.bin", batch}); }), "test_batch.bin: has the label 10 in record 0; CIFAR-10 has 0 to 9");
+  cut = batch;
+  cut[0] = 10;
+  EXPECT_EQ(message_of([&] { load_cifar10(batches, {"test_batch.bin", cut}); }), "test_batch.bin: has the label 10 in record 0; CIFAR-10 has 0 to 9");
 }
 
 TEST(Images, every_class_gives_its_share_to_validation_and_test) {

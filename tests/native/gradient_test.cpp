@@ -78,6 +78,8 @@ constexpr Case kCases[] = {
     {"more_images_than_a_round_with_batch_norm", R"([{"type":"conv","out_channels":2,"kernel":2},{"type":"batch_norm"},{"type":"dropout","rate":0.2},{"type":"dense","units":6},{"type":"batch_norm"}])", 1, 4, 4, 131},
 };
 
+void PrintTo(const Case& c, std::ostream* out) { *out << c.layers; }
+
 class Gradient : public ::testing::TestWithParam<Case> {};
 
 TEST_P(Gradient, matches_finite_differences) {

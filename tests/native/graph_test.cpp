@@ -90,6 +90,8 @@ constexpr BadSpec kBadSpecs[] = {
      "d.weight: has 784000000 numbers; at most 268435456 fit"},
 };
 
+void PrintTo(const BadSpec& spec, std::ostream* out) { *out << spec.layers; }
+
 class BadSpecs : public ::testing::TestWithParam<BadSpec> {};
 
 TEST_P(BadSpecs, name_layer_and_field) {

@@ -132,7 +132,7 @@ TEST(Step, differs_with_the_seed) {
 
 TEST(Training, learns_built_in_digits) {
   for (const char* kernels : {"plain", "auto"}) {
-    Training training(preset("small"), {.epochs = 4}, select_kernels(kernels));
+    Training training(preset("small"), {.epochs = 8, .learning_rate = 0.05}, select_kernels(kernels));
     while (!training.trainer.done()) training.trainer.step();
     const EvaluationResult result = evaluate(*training.model, digits(), digits().test, select_kernels(kernels), training.pool);
     EXPECT_GT(result.accuracy, 0.85) << kernels;
@@ -149,7 +149,7 @@ TEST(Training, stops_at_a_loss_that_is_no_number_and_keeps_good_weights) {
     EXPECT_EQ(error.code(), ErrorCode::kDiverged);
     const std::string message = error.what();
     EXPECT_NE(message.find("training: the loss is no longer a number at step "), std::string::npos) << message;
-    EXPECT_NE(message.find("lower the learning rate (now 1000000.0)"), std::string::npos) << message;
+    EXPECT_NE(message.find("lower the learning rate (now 1000000"), std::string::npos) << message;
     EXPECT_NE(message.find("the weights are back at those of step 0"), std::string::npos) << message;
   }
   EXPECT_EQ(training.model->parameters.value, before);
@@ -205,7 +205,7 @@ TEST(Config, survives_json_and_refuses_what_is_wrong) {
     }
     return std::string("no error");
   };
-  EXPECT_EQ(message({{"epochs", 0}}), "epochs: must be a whole number from 1.0 to 1000000.0, found 0");
+  EXPECT_EQ(message({{"epochs", 0}}), "epochs: must be a whole number from 1 to 1000000, found 0");
   EXPECT_EQ(message({{"optimizer", "adagrad"}}),
             "optimizer: \"adagrad\" is unknown; choose one of sgd, momentum, nesterov, adam, adamw");
   EXPECT_EQ(message({{"schedule", "linear"}}),
@@ -289,7 +289,13 @@ TEST(BatchNorm, inference_uses_running_statistics) {
   predictor.predict(digits().test.images.data(), 20, together.data());
   predictor.predict(digits().test.images.data() + 5 * 784, 1, alone.data());
   for (int c = 0; c < 10; ++c) EXPECT_EQ(alone[static_cast<std::size_t>(c)], together[static_cast<std::size_t>(50 + c)]);
-  EXPECT_GT(*std::max_element(alone.begin(), alone.end()), 0.2);
+  for (const ParameterInfo* info : training.model->graph.parameters()) {
+    if (info->trainable) continue;
+    const real start = info->initializer == Initializer::kOne ? 1 : 0;
+    for (std::int64_t i = 0; i < info->size; ++i) {
+      EXPECT_NE(training.model->parameters.value[static_cast<std::size_t>(info->offset + i)], start) << info->name;
+    }
+  }
 }
 
 TEST(Dropout, zeroes_its_share_in_training_and_nothing_in_inference) {

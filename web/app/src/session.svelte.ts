@@ -23,6 +23,7 @@ import {
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
+import { ownDataset, recognise, slug } from './recognise';
 import { fromHash, toConfig, toHash, type Settings } from './settings';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
 
@@ -180,7 +181,7 @@ class Session {
       const files = await readStored(id).catch(() => undefined);
       if (files) {
         try {
-          return await this.#openDataset(id, { kind: 'files', files, ...nameOf(id) });
+          return await this.#openDataset(id, { kind: 'files', files, name: await this.#nameOf(id) });
         } catch (error) {
           this.#report(error);
         }
@@ -619,14 +620,11 @@ class Session {
   }
 
   async #openFiles(files: File[]): Promise<void> {
-    const named = files.map((file) => ({ name: file.name, data: file }));
-    // The engine's names are those of the format; a well-known dataset is told by its size and classes.
-    await this.#openDataset('dropped', { kind: 'files', files: named });
-    const id = slug(this.dataset?.name ?? 'dropped');
-    this.datasetId = id;
-    this.settings.dataset = id;
+    const named = files.map((file) => ({ name: file.name, data: file as Blob }));
+    const { id, name } = (await recognise(named)) ?? ownDataset(named);
+    await this.#openDataset(id, { kind: 'files', files: named, name });
     await this.#begin();
-    await this.#keep(id, this.dataset?.name ?? 'Dropped files', named);
+    await this.#keep(id, name, named);
   }
 
   async useStored(id: string): Promise<void> {
@@ -636,7 +634,7 @@ class Session {
       } else {
         const files = await readStored(id);
         if (!files) throw new Error('This dataset is not stored in this browser any more.');
-        await this.#openDataset(id, { kind: 'files', files, ...nameOf(id) });
+        await this.#openDataset(id, { kind: 'files', files, name: await this.#nameOf(id) });
       }
       await this.#begin();
     }, false);
@@ -682,6 +680,13 @@ class Session {
     } catch {
       this.#say('info', `${name} is in use, but this browser would not store it for the next visit.`);
     }
+  }
+
+  async #nameOf(id: string): Promise<string> {
+    const known = catalogue.find((dataset) => dataset.id === id);
+    if (known) return known.name;
+    await this.#listStored();
+    return this.stored.find((dataset) => dataset.id === id)?.name ?? id;
   }
 
   async #listStored(): Promise<void> {
@@ -742,11 +747,6 @@ class Session {
 
 export const session = new Session();
 
-const nameOf = (id: string) => {
-  const known = catalogue.find((dataset) => dataset.id === id);
-  return known ? { name: known.name } : {};
-};
-
 /** All images over all the time that they took. */
 function meanSpeed(events: TrainingProgress[], stepBefore: number): number {
   let steps = 0;
@@ -761,14 +761,8 @@ function meanSpeed(events: TrainingProgress[], stepBefore: number): number {
   return steps / seconds;
 }
 
-const slug = (text: string): string =>
-  text
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-|-$/g, '') || 'unnamed';
-
 function offer(bytes: Uint8Array, name: string): void {
-  const url = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>]));
+  const url = URL.createObjectURL(new Blob([bytes.slice()]));
   const link = document.createElement('a');
   link.href = url;
   link.download = name;
