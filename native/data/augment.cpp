@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -119,10 +119,9 @@ void cut_out(double side, Random& random, int channels, int height, int width, r
 
 std::uint64_t image_stream(std::uint64_t epoch, std::uint64_t index) { return (epoch << 32) ^ index; }
 
+// The shortest text that reads back as the value. (std::to_chars would bring tables of 100 KB.)
 std::string number_text(double value) {
-  std::array<char, 32> text;
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-  return {text.data(), end};
+  return value == std::floor(value) ? std::to_string(static_cast<long long>(value)) : nlohmann::json(value).dump();
 }
 
 [[noreturn]] void fail(std::string_view entry, const std::string& message) {
