@@ -17,7 +17,7 @@ struct TrainingConfig {
   double beta2 = 0.999;
   double epsilon = 1e-8;  // adam
   double weight_decay = 0;
-  double clip_norm = 1;  // 0: off; lenet5 needs it at the default learning rate
+  double clip_norm = 0;  // 0: off
   std::string schedule = "cosine";
   int warmup_steps = 0;
   std::string loss = "softmax_cross_entropy";
