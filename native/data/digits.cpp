@@ -533,7 +533,7 @@ Vec catmull_rom(Vec a, Vec b, Vec c, Vec d, double t) {
 int sample_strokes(Random& random, const Skeleton& skeleton, Sample* samples) {
   std::array<Vec, kMaxControls> points;
   const double jitter = random.uniform(0.005, 0.025);
-  const double drift = random.uniform(0.01, 0.04);
+  const double drift = random.uniform(0.01, 0.055);
   for (int i = 0; i < skeleton.count; ++i) {
     points[i].x = skeleton.points[i].x + jitter * bell(random);
     points[i].y = skeleton.points[i].y + jitter * bell(random);
@@ -617,7 +617,7 @@ void deform(Random& random, int label, std::span<Sample> samples) {
   const double lean_y = 0.22 * bell(random);
   const double angle = 0.12 * bell(random);
   const double slant = 0.15 + (label == 1 ? 0.3 : 0.25) * bell(random);
-  const double stretch = math::exp(0.20 * bell(random) + (label == 1 ? 0.0 : 0.10));
+  const double stretch = math::exp(0.22 * bell(random) + (label == 1 ? 0.0 : 0.10));
   const double cosine = math::cos(angle);
   const double sine = math::sin(angle);
   for (Sample& s : samples) {
@@ -660,8 +660,8 @@ void normalize(Random& random, std::span<Sample> samples) {
     mass_x += weight * 0.5 * (s.x + p.x);
     mass_y += weight * 0.5 * (s.y + p.y);
   }
-  const double shift_x = kCentre - mass_x / mass;
-  const double shift_y = kCentre - mass_y / mass;
+  const double shift_x = kCentre + random.uniform(-0.6, 0.6) - mass_x / mass;
+  const double shift_y = kCentre + random.uniform(-0.6, 0.6) - mass_y / mass;
   for (Sample& s : samples) {
     s.x += shift_x;
     s.y += shift_y;
