@@ -153,6 +153,12 @@ std::string fixed(double number, int decimals) {
   return text;
 }
 
+std::string short_number(double number) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%g", number);
+  return text;
+}
+
 std::string percent(double share) { return fixed(100 * share, 1) + " %"; }
 
 std::string duration(double seconds) {

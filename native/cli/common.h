@@ -50,6 +50,7 @@ void save(const std::string& path, std::span<const std::uint8_t> bytes);
 
 std::string with_commas(std::int64_t number);                   // "12,345"
 std::string fixed(double number, int decimals);                 // "0.123"
+std::string short_number(double number);                        // "0.05", "1e+09"
 std::string percent(double share);                              // "97.3 %"
 std::string duration(double seconds);                           // "1:02"
 std::string byte_size(std::int64_t bytes);                      // "36.4 KB"

@@ -112,8 +112,8 @@ class Training {
               << " parameters, " << with_commas(model_->graph.macs()) << " multiply-adds an image\n"
               << "train   " << config_.epochs << " epochs of " << with_commas(trainer_->steps_per_epoch())
               << " steps, batch " << config_.batch_size << ", " << config_.optimizer << ", learning rate "
-              << nlohmann::json(config_.learning_rate).dump() << ", " << config_.schedule << ", seed "
-              << config_.seed << "\n"
+              << short_number(config_.learning_rate) << ", " << config_.schedule << ", seed " << config_.seed
+              << "\n"
               << "engine  " << kernels_.name << " kernels, " << pool_.threads()
               << (pool_.threads() == 1 ? " thread\n" : " threads\n");
     if (state_) {

@@ -67,7 +67,7 @@ StepResult Trainer::step() {
   const BatchResult result =
       executor_.train(batch, loss_.function, config_.label_smoothing, model_.parameters);
   const double norm = optimizer_.gradient_norm(model_.parameters);
-  if (!std::isfinite(result.loss) || !std::isfinite(norm)) diverged();
+  if (!std::isfinite(result.loss) || !std::isfinite(norm) || result.loss > kLargestLoss) diverged(result.loss);
   keep_good_weights();
   const double rate = learning_rate(schedule_, config_.learning_rate, step_, total_steps_, config_.warmup_steps);
   optimizer_.update(model_.parameters, step_, rate, norm);
@@ -95,10 +95,13 @@ Batch Trainer::take_batch() {
           .step = static_cast<std::uint64_t>(step_)};
 }
 
-void Trainer::diverged() {
+void Trainer::diverged(double loss) {
   model_.parameters.value = good_;
+  const std::string what = loss > kLargestLoss && std::isfinite(loss)
+                               ? "the loss has grown to " + std::to_string(static_cast<long long>(loss))
+                               : "the loss is no longer a number";
   throw Error(ErrorCode::kDiverged, "training",
-              "the loss is no longer a number at step " + std::to_string(step_ + 1) +
+              what + " at step " + std::to_string(step_ + 1) +
                   "; lower the learning rate (now " + nlohmann::json(config_.learning_rate).dump() +
                   ") or set clip_norm; the weights are back at those of step " + std::to_string(good_step_));
 }

@@ -48,7 +48,7 @@ class Trainer {
   Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config,
           const Kernels& kernels, ThreadPool& pool);
 
-  // One step. Throws Error{kDiverged} when the loss is no longer a number: the message says at
+  // One step. Throws Error{kDiverged} when the loss is no longer a number, or absurd: the message says at
   // which step and what to lower, and the weights are the last ones (of at most kGoodSteps steps
   // before) that are known to be good.
   StepResult step();
@@ -72,10 +72,12 @@ class Trainer {
   void restore(std::int64_t step) { step_ = step; }
 
   static constexpr int kGoodSteps = 50;
+  // Nats: a network that is this wrong is not learning any more.
+  static constexpr double kLargestLoss = 1e4;
 
  private:
   Batch take_batch();
-  [[noreturn]] void diverged();
+  [[noreturn]] void diverged(double loss);
   void keep_good_weights();
 
   Model& model_;

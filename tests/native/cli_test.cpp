@@ -439,8 +439,9 @@ TEST_F(Cli, LimitUsesTheFirstImages) {
 }
 
 TEST_F(Cli, ADivergedTrainingSaysSoAndKeepsGoodWeights) {
-  const Arguments wild = with(kSmallTraining, {"--lr", "1e9", "--out", "wild.safetensors"});
-  expect_error(1, wild, "the loss is no longer a number at step ");
+  const Arguments wild =
+      with(kSmallTraining, {"--lr", "1e9", "--clip-norm", "0", "--out", "wild.safetensors"});
+  expect_error(1, wild, "training: the loss ");
   expect_error(1, wild, "lower the learning rate");
   const json evaluated = run_json({"eval", "wild.safetensors", "--data", "synthetic:60"});
   EXPECT_TRUE(evaluated["loss"].is_number());

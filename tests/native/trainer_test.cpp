@@ -148,7 +148,8 @@ TEST(Training, stops_at_a_loss_that_is_no_number_and_keeps_good_weights) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kDiverged);
     const std::string message = error.what();
-    EXPECT_NE(message.find("training: the loss is no longer a number at step "), std::string::npos) << message;
+    EXPECT_NE(message.find("training: the loss "), std::string::npos) << message;
+    EXPECT_NE(message.find(" at step "), std::string::npos) << message;
     EXPECT_NE(message.find("lower the learning rate (now 1000000"), std::string::npos) << message;
     EXPECT_NE(message.find("the weights are back at those of step 0"), std::string::npos) << message;
   }

@@ -58,7 +58,7 @@ export interface Download {
 }
 
 const builtInSource: DatasetSource = { kind: 'synthetic', train: 12_000, test: 2_000, seed: 1 };
-const sampleCount = 24;
+const sampleCount = 30;
 const numbersEveryMs = 200;
 const viewsEveryMs = 250;
 const checkpointEveryMs = 20_000;

@@ -53,10 +53,10 @@ export function createCurves(
       cursor: { sync: { key: 'curves' }, y: false, points: { size: 6 }, drag: { x: false, y: false } },
       padding: [8, 8, 0, 0],
       scales: {
-        x: { time: false, range: (_plot, _low, high) => [0, Math.max(epochs(), high ?? 0, 1e-3)] },
+        x: { time: false, range: (_plot, _low, high) => epochRange(epochs(), high ?? 0) },
         y: {
           distr: quantity === 'loss' ? 3 : 1,
-          range: (plot, low, high) => (quantity === 'loss' ? lossRange(low, high) : accuracyRange(plot, low)),
+          range: (plot, low, high) => (quantity === 'loss' ? lossRange(low, high) : accuracyRange(plot)),
         },
       },
       axes: [
@@ -104,10 +104,18 @@ function lossRange(low: number | null, high: number | null): uPlot.Range.MinMax 
   return [10 ** (Math.floor(2 * Math.log10(bottom)) / 2), 10 ** (Math.ceil(4 * Math.log10(top)) / 4)];
 }
 
-/** From the worst mean accuracy, rounded down to a tenth, to all; the first moments may fall out below. */
-function accuracyRange(plot: uPlot, low: number | null): uPlot.Range.MinMax {
-  const means: number[] = [];
-  for (const value of plot.data[2] ?? []) if (typeof value === 'number') means.push(value);
-  const worst = means.slice(Math.floor(means.length / 20)).reduce((a, b) => Math.min(a, b), 1);
-  return [Math.min(0.9, Math.floor(10 * (means.length > 0 ? worst : (low ?? 0))) / 10), 1];
+/** The plan's end comes into view as the training gets there, so that the first moments are seen too. */
+function epochRange(planned: number, done: number): uPlot.Range.MinMax {
+  const soon = Math.max(1, Math.ceil(1.25 * done));
+  return [0, Math.max(Math.min(planned, soon), done)];
+}
+
+/** From the worst mean accuracy, rounded down to a tenth, to all. The very first moments fall out below. */
+function accuracyRange({ data: [epochs, , means] }: uPlot): uPlot.Range.MinMax {
+  const first = 0.2 * Math.min(1, epochs.at(-1) ?? 0);
+  let worst = 0.9;
+  means?.forEach((mean, i) => {
+    if (typeof mean === 'number' && (epochs[i] ?? 0) >= first) worst = Math.min(worst, mean);
+  });
+  return [Math.floor(10 * worst) / 10, 1];
 }
