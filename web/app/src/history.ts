@@ -39,8 +39,12 @@ export class History {
   }
 
   addProgress({ epoch, loss, accuracy, step }: TrainingProgress): void {
-    this.points.push({ epoch: this.#start + epoch, loss, accuracy, weight: Math.max(1, step - this.#step) });
+    const point = { epoch: this.#start + epoch, loss, accuracy, weight: Math.max(1, step - this.#step) };
     this.#step = step;
+    const last = this.points.at(-1);
+    // The few steps before an epoch's end would be a spike of noise beside their neighbours.
+    if (last && 3 * point.weight < last.weight) this.points[this.points.length - 1] = mean(last, point);
+    else this.points.push(point);
     if (this.points.length > maxPoints) this.points = mergePairs(this.points);
   }
 

@@ -620,7 +620,7 @@ class Session {
   }
 
   async #openFiles(files: File[]): Promise<void> {
-    const named = files.map((file) => ({ name: file.name, data: file as Blob }));
+    const named = files.map((file) => ({ name: file.name, data: file }));
     const { id, name } = (await recognise(named)) ?? ownDataset(named);
     await this.#openDataset(id, { kind: 'files', files: named, name });
     await this.#begin();

@@ -91,9 +91,9 @@ export function createCurves(
 /** Tenfold steps; between them 2 and 5 where there is room. */
 function lossTicks(low: number, high: number): number[] {
   const ticks: number[] = [];
-  const steps = high / low > 50 ? [1] : [1, 2, 5];
+  const steps = high / low > 50 ? [1] : high / low > 5 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power) {
-    ticks.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(1))));
+    ticks.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(2))));
   }
   return ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
 }
@@ -101,7 +101,7 @@ function lossTicks(low: number, high: number): number[] {
 function lossRange(low: number | null, high: number | null): uPlot.Range.MinMax {
   const bottom = Math.max(low ?? 0.1, 1e-4);
   const top = Math.max(high ?? 3, 1.5 * bottom);
-  return [10 ** (Math.floor(2 * Math.log10(bottom)) / 2), 10 ** (Math.ceil(4 * Math.log10(top)) / 4)];
+  return [10 ** (Math.floor(6 * Math.log10(bottom)) / 6), 10 ** (Math.ceil(6 * Math.log10(top)) / 6)];
 }
 
 /** The plan's end comes into view as the training gets there, so that the first moments are seen too. */
