@@ -11,9 +11,9 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/json_text.h"
 #include "data/load.h"
 #include "graph/graph.h"
-#include "io/json_text.h"
 
 namespace espalier::cli {
 namespace {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/json_text.h"
 #include "graph/graph.h"
 
 namespace espalier {
@@ -31,7 +32,7 @@ nlohmann::json preset_spec(std::string_view name, int channels, int height, int 
     for (const Preset& other : kPresets) names += (names.empty() ? "" : ", ") + std::string(other.name);
     throw Error(ErrorCode::kArgument, std::string(name), "is not a preset; the presets are " + names);
   }
-  auto spec = nlohmann::json::parse(preset->spec);
+  auto spec = parse_json(preset->spec, ErrorCode::kSpec, std::string(name));
   spec["input"] = {{"channels", channels}, {"height", height}, {"width", width}};
   spec["classes"] = classes;
   return spec;

@@ -1,6 +1,7 @@
 // The layer table, told to others: as JSON Schema and as a catalogue for menus.
 #include <nlohmann/json.hpp>
 
+#include "core/json_fields.h"
 #include "graph/graph.h"
 #include "ops/op.h"
 
@@ -9,25 +10,41 @@ namespace {
 
 using nlohmann::json;
 
+json whole_number(double minimum, double maximum) {
+  return Fields()("type", "integer")("minimum", minimum)("maximum", maximum).take();
+}
+
+json list_of(json items, int minimum, int maximum) {
+  Fields list;
+  list("type", "array")("items", std::move(items))("minItems", minimum);
+  if (maximum > 0) list("maxItems", maximum);
+  return list.take();
+}
+
+json any_of(json first, json second) {
+  json choices = json::array();
+  choices.push_back(std::move(first));
+  choices.push_back(std::move(second));
+  return Fields()("anyOf", std::move(choices)).take();
+}
+
 struct FieldSchema {
   const Field& field;
-  json integer() const {
-    return {{"type", "integer"}, {"minimum", field.minimum}, {"maximum", field.maximum}};
-  }
-  json list(int count) const {
-    return {{"type", "array"}, {"items", integer()}, {"minItems", count}, {"maxItems", count}};
-  }
+  json integer() const { return whole_number(field.minimum, field.maximum); }
   json operator()(int Attributes::*) const {
     if (field.keyword.empty()) return integer();
-    return {{"anyOf", {integer(), {{"const", field.keyword}}}}};
+    return any_of(integer(), Fields()("const", field.keyword).take());
   }
   json operator()(double Attributes::*) const {
-    return {{"type", "number"}, {"minimum", field.minimum}, {"maximum", field.maximum}};
+    return Fields()("type", "number")("minimum", field.minimum)("maximum", field.maximum).take();
   }
-  json operator()(bool Attributes::*) const { return {{"type", "boolean"}}; }
-  json operator()(Pair Attributes::*) const { return {{"anyOf", {integer(), list(2)}}}; }
+  json operator()(bool Attributes::*) const { return Fields()("type", "boolean").take(); }
+  json operator()(Pair Attributes::*) const { return any_of(integer(), list_of(integer(), 2, 2)); }
   json operator()(Padding Attributes::*) const {
-    return {{"anyOf", {{{"enum", {"same", "valid"}}}, integer(), list(2), list(4)}}};
+    json schema = any_of(Fields()("enum", std::vector<std::string>{"same", "valid"}).take(), integer());
+    schema["anyOf"].push_back(list_of(integer(), 2, 2));
+    schema["anyOf"].push_back(list_of(integer(), 4, 4));
+    return schema;
   }
 };
 
@@ -53,64 +70,64 @@ struct FieldDefault {
   json operator()(Padding Attributes::*) const { return 0; }
 };
 
+// An object with these properties and no others.
+json closed_object(json properties, std::vector<std::string> required) {
+  return Fields()("type", "object")
+      ("properties", std::move(properties))
+      ("required", required)
+      ("additionalProperties", false)
+      .take();
+}
+
+json text() { return Fields()("type", "string").take(); }
+
 json layer_schema(const OpType& type) {
-  json properties{{"type", {{"const", type.name}}},
-                  {"name", {{"type", "string"}, {"minLength", 1}}},
-                  {"inputs",
-                   {{"type", "array"},
-                    {"items", {{"type", "string"}}},
-                    {"minItems", type.min_inputs},
-                    {"maxItems", type.max_inputs},
-                    {"description", "Names of earlier layers, or \"input\"; the layer before if not given."}}}};
-  json required = {"type"};
-  if (type.min_inputs > 1) required.push_back("inputs");
+  json name = text();
+  name["minLength"] = 1;
+  json inputs = list_of(text(), type.min_inputs, type.max_inputs);
+  inputs["description"] = "Names of earlier layers, or \"input\"; the layer before if not given.";
+  Fields properties;
+  properties("type", Fields()("const", type.name).take())("name", std::move(name))("inputs", std::move(inputs));
+  std::vector<std::string> required{"type"};
+  if (type.min_inputs > 1) required.emplace_back("inputs");
   for (const Field& field : type.fields) {
     json schema = std::visit(FieldSchema{field}, field.target);
     schema["description"] = field.summary;
-    const json fallback = std::visit(FieldDefault{}, field.target);
-    if (!field.required && !fallback.is_null()) schema["default"] = fallback;
-    properties[field.name] = std::move(schema);
-    if (field.required) required.push_back(field.name);
+    json fallback = std::visit(FieldDefault{}, field.target);
+    if (!field.required && !fallback.is_null()) schema["default"] = std::move(fallback);
+    properties(field.name, std::move(schema));
+    if (field.required) required.emplace_back(field.name);
   }
-  return {{"type", "object"},
-          {"description", type.summary},
-          {"properties", std::move(properties)},
-          {"required", std::move(required)},
-          {"additionalProperties", false}};
-}
-
-json extent_schema(int minimum, int maximum) {
-  return {{"type", "integer"}, {"minimum", minimum}, {"maximum", maximum}};
+  json schema = closed_object(properties.take(), std::move(required));
+  schema["description"] = type.summary;
+  return schema;
 }
 
 }  // namespace
 
 json spec_schema() {
-  json layers = json::array();
-  for (const OpType* type : op_types()) layers.push_back(layer_schema(*type));
-  const json numbers{{"type", "array"}, {"items", {{"type", "number"}}}};
-  json input{{"type", "object"},
-             {"properties",
-              {{"channels", extent_schema(1, 1024)},
-               {"height", extent_schema(1, 4096)},
-               {"width", extent_schema(1, 4096)},
-               {"mean", numbers},
-               {"standard_deviation", numbers}}},
-             {"required", {"channels", "height", "width"}},
-             {"additionalProperties", false}};
-  return {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
-          {"title", "Espalier model spec"},
-          {"type", "object"},
-          {"properties",
-           {{"$schema", {{"type", "string"}}},
-            {"name", {{"type", "string"}}},
-            {"description", {{"type", "string"}}},
-            {"input", std::move(input)},
-            {"classes", extent_schema(2, 65536)},
-            {"layers",
-             {{"type", "array"}, {"minItems", 1}, {"maxItems", 1000}, {"items", {{"oneOf", std::move(layers)}}}}}}},
-          {"required", {"input", "classes", "layers"}},
-          {"additionalProperties", false}};
+  json layer_schemas = json::array();
+  for (const OpType* type : op_types()) layer_schemas.push_back(layer_schema(*type));
+  const json numbers = Fields()("type", "array")("items", Fields()("type", "number").take()).take();
+  json input = closed_object(Fields()("channels", whole_number(1, 1024))
+                             ("height", whole_number(1, 4096))
+                             ("width", whole_number(1, 4096))
+                             ("mean", numbers)
+                             ("standard_deviation", numbers)
+                             .take(),
+                             {"channels", "height", "width"});
+  json layers = list_of(Fields()("oneOf", std::move(layer_schemas)).take(), 1, 1000);
+  json schema = closed_object(Fields()("$schema", text())
+                              ("name", text())
+                              ("description", text())
+                              ("input", std::move(input))
+                              ("classes", whole_number(2, 65536))
+                              ("layers", std::move(layers))
+                              .take(),
+                              {"input", "classes", "layers"});
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  schema["title"] = "Espalier model spec";
+  return schema;
 }
 
 json layer_catalog() {
@@ -118,15 +135,17 @@ json layer_catalog() {
   for (const OpType* type : op_types()) {
     json fields = json::array();
     for (const Field& field : type->fields) {
-      json entry{{"name", field.name},
-                 {"kind", std::visit(FieldKind{}, field.target)},
-                 {"required", field.required},
-                 {"description", field.summary}};
-      const json fallback = std::visit(FieldDefault{}, field.target);
-      if (!field.required && !fallback.is_null()) entry["default"] = fallback;
-      fields.push_back(std::move(entry));
+      Fields entry;
+      entry("name", field.name)
+          ("kind", std::visit(FieldKind{}, field.target))
+          ("required", field.required)
+          ("description", field.summary);
+      json fallback = std::visit(FieldDefault{}, field.target);
+      if (!field.required && !fallback.is_null()) entry("default", std::move(fallback));
+      fields.push_back(entry.take());
     }
-    catalog.push_back({{"name", type->name}, {"summary", type->summary}, {"fields", std::move(fields)}});
+    catalog.push_back(
+        Fields()("name", type->name)("summary", type->summary)("fields", std::move(fields)).take());
   }
   return catalog;
 }

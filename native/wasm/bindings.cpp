@@ -21,11 +21,11 @@
 #include "data/load.h"
 #include "graph/graph.h"
 #include "io/checkpoint.h"
-#include "io/json_text.h"
+#include "core/json_text.h"
 #include "ops/op.h"
 #include "train/tables.h"
 #include "train/trainer.h"
-#include "wasm/fields.h"
+#include "core/json_fields.h"
 #include "wasm/training_run.h"
 
 namespace espalier::wasm {

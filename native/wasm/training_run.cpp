@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "wasm/fields.h"
+#include "core/json_fields.h"
 
 namespace espalier {
 namespace {

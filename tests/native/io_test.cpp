@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "io/checkpoint.h"
-#include "io/json_text.h"
+#include "core/json_text.h"
 
 namespace espalier {
 namespace {
