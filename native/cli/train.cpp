@@ -104,8 +104,10 @@ class Training {
 
   void print_header() const {
     if (options_.json) return;
-    std::cout << "data    " << options_.data << ": " << with_commas(dataset_.train.count()) << " training, "
-              << with_commas(dataset_.validation.count()) << " validation, "
+    const int images = trainer_->training_images();
+    const std::string used = images < dataset_.train.count() ? with_commas(images) + " of " : "";
+    std::cout << "data    " << options_.data << ": " << used << with_commas(dataset_.train.count())
+              << " training, " << with_commas(dataset_.validation.count()) << " validation, "
               << with_commas(dataset_.test.count()) << " test images of "
               << to_string(model_->graph.input.shape) << ", " << dataset_.classes() << " classes\n"
               << "model   " << model_->graph.name << ": " << with_commas(model_->graph.parameter_count())
