@@ -182,6 +182,21 @@ test('a model for other images is refused, and training goes on', async () => {
   await expect.poll(() => read.notice()).toContain('takes images of 1 × 28 × 28 in 10 classes');
 });
 
+test('images that are too small for the chosen model are refused, and training goes on', async () => {
+  playground = await openPlayground({ hash: '#epochs=900&preset=lenet5' });
+  const { page, read } = playground;
+  await read.untilState(/Training/);
+  const { images, labels } = idx(600, 3, 8);
+  await drop(page, [
+    { name: 'train-labels-idx1-ubyte', bytes: labels },
+    { name: 'train-images-idx3-ubyte', bytes: images },
+  ]);
+  expect(await read.notice()).toMatch(/conv|pool|kernel|fit/);
+  expect(await read.text('data')).toBe('Built-in digits');
+  const step = await read.step();
+  await expect.poll(() => read.step(), { timeout: 10_000 }).toBeGreaterThan(step);
+});
+
 async function trainMnist(hash: string, timeout: number): Promise<{ accuracy: number; seconds: number }> {
   playground = await openPlayground({ hash });
   const { page, read } = playground;

@@ -96,6 +96,21 @@ test('settings live in the address and survive a reload', async () => {
   await expect.poll(() => page.locator('header dl').first().innerText()).toContain('lenet-300-100');
 });
 
+test('another address is followed without a reload', async () => {
+  const { page, read } = await open();
+  await read.untilState(/Training/);
+  await page.evaluate(() => (location.hash = '#preset=lenet5&epochs=55'));
+  await expect.poll(() => read.text('epoch')).toContain('of 55');
+  await expect.poll(() => page.locator('header').first().innerText()).toContain('lenet5');
+  expect(await page.getByRole('combobox', { name: 'Model' }).inputValue()).toBe('lenet5');
+});
+
+test('an address that asks for the impossible opens the page all the same, with a sentence', async () => {
+  const { read } = await open({ hash: '#preset=nonsense' });
+  expect(await read.notice()).toContain('nonsense');
+  await read.untilState(/Training/);
+});
+
 test('a setting that makes no sense is named beside its field and is not used', async () => {
   const { page, read } = await open({ hash: '#epochs=500&batchSize=-3&learningRate=abc' });
   await read.untilState(/Training/);

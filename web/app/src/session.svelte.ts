@@ -24,7 +24,7 @@ import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
 import { ownDataset, recognise, slug } from './recognise';
-import { fromHash, toConfig, toHash, type Settings } from './settings';
+import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
 
 export type Phase = 'starting' | 'training' | 'paused' | 'done' | 'ready' | 'failed';
@@ -157,8 +157,7 @@ class Session {
   start(): Promise<void> {
     return this.#inOrder(async () => {
       await this.#openEngine();
-      await this.#openChosenDataset();
-      await this.#begin();
+      await this.#openFirst();
       this.catalog = await this.#engine?.catalog();
       await this.#listStored();
     });
@@ -175,27 +174,42 @@ class Session {
     this.engine = this.#engine.info;
   }
 
-  async #openChosenDataset(): Promise<void> {
+  /** What the address asks for; what of it is impossible is said, and the page opens all the same. */
+  async #openFirst(): Promise<void> {
     const id = this.settings.dataset;
-    if (id !== builtInDigits.id) {
-      const files = await readStored(id).catch(() => undefined);
-      if (files) {
-        try {
-          return await this.#openDataset(id, { kind: 'files', files, name: await this.#nameOf(id) });
-        } catch (error) {
-          this.#report(error);
-        }
-      } else {
-        this.#say('info', `“${id}” is not stored in this browser, so the built-in digits are used.`);
-      }
+    try {
+      const source = await this.#sourceOf(id);
+      if (source) return await this.#change(id, source);
+      this.#say('info', `“${id}” is not stored in this browser, so the built-in digits are used.`);
+    } catch (error) {
+      this.#report(error);
+      this.settings.preset = defaults.preset;
     }
-    await this.#openDataset(builtInDigits.id, builtInSource);
+    await this.#change(builtInDigits.id, builtInSource);
   }
 
-  /** The present dataset stays if this fails. */
-  async #openDataset(id: string, source: DatasetSource): Promise<void> {
-    const engine = this.#need();
-    const dataset = await engine.loadDataset(source);
+  async #sourceOf(id: string): Promise<DatasetSource | undefined> {
+    if (id === builtInDigits.id) return builtInSource;
+    const files = await readStored(id).catch(() => undefined);
+    return files && { kind: 'files', files, name: await this.#nameOf(id) };
+  }
+
+  /** Other data and a fresh model for it. If one of them is impossible, everything stays as it was. */
+  async #change(id: string, source: DatasetSource): Promise<void> {
+    const dataset = await this.#need().loadDataset(source);
+    const settings = $state.snapshot(this.settings);
+    let model: Model;
+    try {
+      model = await this.#create(settings, dataset);
+    } catch (error) {
+      void dataset.dispose().catch(() => {});
+      throw error;
+    }
+    await this.#useDataset(id, source, dataset);
+    await this.#begin(model, { ...settings, dataset: id });
+  }
+
+  async #useDataset(id: string, source: DatasetSource, dataset: Dataset): Promise<void> {
     const old = this.#dataset;
     await this.#stop();
     this.#dataset = dataset;
@@ -215,14 +229,19 @@ class Session {
 
   /** Fresh weights and the settings of the menus. */
   reset(): Promise<void> {
-    return this.#engine ? this.#inOrder(() => this.#begin()) : this.start();
+    if (!this.#engine) return this.start();
+    return this.#inOrder(async () => {
+      const settings = $state.snapshot(this.settings);
+      await this.#begin(await this.#create(settings, this.#dataset), settings);
+    });
   }
 
-  async #begin(): Promise<void> {
-    const settings = $state.snapshot(this.settings);
-    const { seed, preset } = settings;
-    const model = await this.#need().createModel(preset, { seed, dataset: this.#dataset });
-    await this.#adopt(model, preset);
+  #create({ preset, seed }: Settings, dataset: Dataset | undefined): Promise<Model> {
+    return this.#need().createModel(preset, { seed, ...(dataset && { dataset }) });
+  }
+
+  async #begin(model: Model, settings: Settings): Promise<void> {
+    await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
     void this.#inspect(model);
@@ -417,11 +436,12 @@ class Session {
     const settings = this.applied;
     await this.#inOrder(async () => {
       await this.#openEngine();
-      await this.#openDataset(this.datasetId, this.#source);
-      if (!checkpoint || !settings || !this.#dataset) return this.#begin();
+      if (!checkpoint || !settings) return this.#change(this.datasetId, this.#source);
+      const dataset = await this.#need().loadDataset(this.#source);
+      await this.#useDataset(this.datasetId, this.#source, dataset);
       const model = await this.#need().loadModel(checkpoint);
       await this.#adopt(model, this.modelName);
-      this.#run(settings, model.resume(this.#dataset));
+      this.#run(settings, model.resume(dataset));
     });
   }
 
@@ -622,21 +642,15 @@ class Session {
   async #openFiles(files: File[]): Promise<void> {
     const named = files.map((file) => ({ name: file.name, data: file }));
     const { id, name } = (await recognise(named)) ?? ownDataset(named);
-    await this.#openDataset(id, { kind: 'files', files: named, name });
-    await this.#begin();
+    await this.#change(id, { kind: 'files', files: named, name });
     await this.#keep(id, name, named);
   }
 
-  async useStored(id: string): Promise<void> {
-    await this.#inOrder(async () => {
-      if (id === builtInDigits.id) {
-        await this.#openDataset(id, builtInSource);
-      } else {
-        const files = await readStored(id);
-        if (!files) throw new Error('This dataset is not stored in this browser any more.');
-        await this.#openDataset(id, { kind: 'files', files, name: await this.#nameOf(id) });
-      }
-      await this.#begin();
+  useStored(id: string): Promise<void> {
+    return this.#inOrder(async () => {
+      const source = await this.#sourceOf(id);
+      if (!source) throw new Error(`“${id}” is not stored in this browser; load its files again.`);
+      await this.#change(id, source);
     }, false);
   }
 
@@ -655,10 +669,8 @@ class Session {
         onProgress: (fraction) => (this.downloading = { id: dataset.id, fraction }),
       });
       this.downloading = undefined;
-      await this.#inOrder(async () => {
-        await this.#openDataset(dataset.id, { kind: 'files', files, name: dataset.name });
-        await this.#begin();
-      }, false);
+      const source: DatasetSource = { kind: 'files', files, name: dataset.name };
+      await this.#inOrder(() => this.#change(dataset.id, source), false);
       await this.#keep(dataset.id, dataset.name, files);
     } catch (error) {
       if (!signal.aborted) this.#report(error);
@@ -711,6 +723,14 @@ class Session {
   writeAddress(): void {
     const hash = toHash($state.snapshot(this.settings), location.hash);
     history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search);
+  }
+
+  /** Somebody changed the address by hand, or followed a link to another set-up. */
+  readAddress(): void {
+    const settings = fromHash(location.hash);
+    const moved = settings.dataset !== this.datasetId;
+    Object.assign(this.settings, settings);
+    void (moved ? this.useStored(settings.dataset) : this.reset());
   }
 
   dismiss(id: number): void {
