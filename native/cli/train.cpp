@@ -261,8 +261,7 @@ class Training {
                       {"threads", pool_.threads()},
                       {"seed", config_.seed},
                       {"config", to_json(config_)},
-                      {"training_images", config_.limit > 0 ? std::min(config_.limit, dataset_.train.count())
-                                                            : dataset_.train.count()},
+                      {"training_images", trainer_->training_images()},
                       {"epochs", trainer_->epoch()},
                       {"steps", trainer_->step_count()},
                       {"resumed_at_step", state_ ? json(first_step_) : json(nullptr)},

@@ -174,9 +174,9 @@ std::vector<std::uint8_t> write_safetensors(const TensorFile& file) {
   for (const Tensor& tensor : file.tensors) {
     const std::size_t begin = size;
     size += tensor.values.size() * sizeof(float);
-    text += (text.size() > 1 ? "," : "") + json(tensor.name).dump() + ":{\"dtype\":\"F32\",\"shape\":" +
-            json(tensor.shape).dump() + ",\"data_offsets\":[" + std::to_string(begin) + "," +
-            std::to_string(size) + "]}";
+    text += (text.size() > 1 ? "," : "") + json(tensor.name).dump() +
+            ":{\"dtype\":\"F32\",\"shape\":" + json(tensor.shape).dump() + ",\"data_offsets\":[" +
+            std::to_string(begin) + "," + std::to_string(size) + "]}";
   }
   text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json_text.h"
 #include "core/random.h"
 #include "io/checkpoint.h"
-#include "core/json_text.h"
 
 namespace espalier {
 namespace {
