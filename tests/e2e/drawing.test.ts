@@ -13,6 +13,13 @@ afterEach(async () => {
 
 test('every stroke moves the probabilities', async () => {
   const { page, read } = playground;
+  await page
+    .getByRole('button', { name: /^Test image \d+: 8/ })
+    .first()
+    .click();
+  await expect
+    .poll(() => page.getByTestId('probabilities').locator('li.best .name').innerText())
+    .toContain('8');
   const before = await read.probabilities();
   expect(before).toHaveLength(10);
   await draw(page, [

@@ -88,7 +88,7 @@ test('settings live in the address and survive a reload', async () => {
   await expect.poll(() => page.url()).toContain('preset=lenet-300-100');
   expect(page.url()).toContain('optimizer=adam');
   expect(page.url()).toContain('learningRate=0.001');
-  expect(page.url()).toContain('epochs=77');
+  await expect.poll(() => page.url()).toContain('epochs=77');
   await page.reload();
   await read.untilState(/Training/);
   expect(await page.getByLabel('Optimizer').inputValue()).toBe('adam');
