@@ -276,15 +276,6 @@ constexpr Skeleton kSkeletons[] = {
               {.44f, .00f, kDown},
               {.43f, .50f},
               {.42f, 1.0f}}),
-    skeleton(4, 1,
-             {{.06f, .04f, kDown},
-              {.02f, .34f},
-              {.10f, .50f},
-              {.34f, .46f},
-              {.52f, .22f},
-              {.56f, .04f, kCorner},
-              {.52f, .50f},
-              {.48f, 1.0f}}),
     skeleton(4, 2,
              {{.16f, .00f, kDown},
               {.08f, .25f},
@@ -635,7 +626,7 @@ Vec catmull_rom(Vec a, Vec b, Vec c, Vec d, double t) {
 int sample_strokes(Random& random, const Skeleton& skeleton, Sample* samples) {
   std::array<Vec, kMaxControls> points;
   const double jitter = random.uniform(0.005, 0.025);
-  const double drift = random.uniform(0.01, 0.055);
+  const double drift = (skeleton.label == 1 ? 0.4 : 1.0) * random.uniform(0.01, 0.055);
   for (int i = 0; i < skeleton.count; ++i) {
     points[i].x = skeleton.points[i].x + jitter * bell(random);
     points[i].y = skeleton.points[i].y + jitter * bell(random);
@@ -718,8 +709,8 @@ void deform(Random& random, int label, std::span<Sample> samples) {
   const double lean_x = 0.25 * bell(random);
   const double lean_y = 0.22 * bell(random);
   const double angle = 0.12 * bell(random);
-  const double slant = 0.15 + (label == 1 ? 0.3 : 0.25) * bell(random);
-  const double stretch = math::exp(0.22 * bell(random) + (label == 1 ? 0.0 : 0.10));
+  const double slant = 0.18 + (label == 1 ? 0.28 : 0.22) * bell(random);
+  const double stretch = math::exp(0.22 * bell(random) + (label == 1 ? 0.0 : 0.14));
   const double cosine = math::cos(angle);
   const double sine = math::sin(angle);
   for (Sample& s : samples) {
@@ -737,7 +728,7 @@ void deform(Random& random, int label, std::span<Sample> samples) {
 
 // Step 4: moves and scales the samples to pixels.
 void normalize(Random& random, std::span<Sample> samples) {
-  const double pen = random.uniform(0.65, 2.0);  // the radius in pixels at pressure 1
+  const double pen = random.uniform(0.65, 1.95);  // the radius in pixels at pressure 1
   double low_x = 1e9, high_x = -1e9, low_y = 1e9, high_y = -1e9;
   for (Sample& s : samples) {
     s.radius *= pen;
@@ -772,14 +763,14 @@ void normalize(Random& random, std::span<Sample> samples) {
 
 // Step 5.
 void render(Random& random, std::span<const Sample> samples, std::uint8_t* image) {
-  const double softness = random.uniform(0.8, 1.4);  // width of the edge in pixels
+  const double softness = random.uniform(1.2, 2.0);  // width of the edge in pixels
   std::array<float, kSide * kSide> depth;            // how far inside the ink, in pixels
   depth.fill(-100.0f);
   for (std::size_t i = 1; i < samples.size(); ++i) {
     if (samples[i].start) continue;
     const Sample& p = samples[i - 1];
     const Sample& q = samples[i];
-    const double reach = std::max(p.radius, q.radius) + softness;
+    const double reach = std::max(p.radius, q.radius) + 0.5 * softness;
     const int x0 = std::max(0, static_cast<int>(std::floor(std::min(p.x, q.x) - reach)));
     const int y0 = std::max(0, static_cast<int>(std::floor(std::min(p.y, q.y) - reach)));
     const int x1 = std::min(kSide - 1, static_cast<int>(std::max(p.x, q.x) + reach) + 1);
@@ -802,8 +793,8 @@ void render(Random& random, std::span<const Sample> samples, std::uint8_t* image
   }
   const auto slope = static_cast<float>(1.0 / softness);
   for (int i = 0; i < kSide * kSide; ++i) {
-    const float shade = std::min(1.0f, std::max(0.0f, 0.5f + depth[i] * slope));
-    image[i] = static_cast<std::uint8_t>(shade * 255.0f + 0.5f);
+    const float t = std::min(1.0f, std::max(0.0f, 0.5f + depth[i] * slope));
+    image[i] = static_cast<std::uint8_t>(t * t * (3.0f - 2.0f * t) * 255.0f + 0.5f);
   }
 }
 
