@@ -176,7 +176,8 @@ function nodeThread(script: string, failed: (reason: string) => void): ThreadWor
   const { Worker: NodeWorker } = process.getBuiltinModule('node:worker_threads');
   // Not a literal, so that bundlers do not take it for a file of the page.
   const entry = './node-thread.js';
-  const thread = new NodeWorker(new URL(entry, import.meta.url), { workerData: script });
+  // Not the process's own arguments, some of which (--input-type) no thread takes.
+  const thread = new NodeWorker(new URL(entry, import.meta.url), { workerData: script, execArgv: [] });
   const worker: ThreadWorker = {
     onmessage: null,
     onerror: null,

@@ -41,7 +41,9 @@ export class TrainingLoop {
     const training = this.#training;
     let announced = false;
     try {
-      while (!signal.aborted) {
+      for (;;) {
+        await breathe();
+        if (signal.aborted) return this.#finish(true);
         if (this.#holds > 0) {
           await this.#change();
         } else if (this.#budget === 0 && this.#settled) {
@@ -52,10 +54,8 @@ export class TrainingLoop {
         } else {
           announced = false;
           if (this.#slice()) return this.#finish(false);
-          await breathe();
         }
       }
-      return this.#finish(true);
     } finally {
       for (const resolve of this.#resting.splice(0)) resolve();
       if (!this.#session.failure) this.#session.use((native) => native.dispose(training));

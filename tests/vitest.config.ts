@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// One file at a time: some tests measure time.
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ['wasm/*.test.ts', 'package/*.test.ts'],
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+});
