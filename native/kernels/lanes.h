@@ -95,8 +95,9 @@ ESPALIER_INLINE real sum8(const real* p) {
   return ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
 }
 // sums[g] = the sum of group g of 8 lanes.
+template <int Width = kWidth>
 ESPALIER_INLINE void sum_groups(const Lanes& a, real (&sums)[kLanes / 8]) {
-  if constexpr (kWidth == 4) {
+  if constexpr (Width == 4) {
     // The tree's first step in registers.
     const Vector q = a.v[0] + a.v[1];
     sums[0] = (q[0] + q[2]) + (q[1] + q[3]);
