@@ -24,7 +24,10 @@ describe('dataset files', () => {
     const [images, labels, testImages, testLabels] = files;
     const dataset = await load([
       { name: 't10k-labels-idx1-ubyte.gz', data: await gzip(bytesOf(testLabels)) },
-      { name: 'train-images-idx3-ubyte.gz', data: new Blob([(await gzip(bytesOf(images))) as Uint8Array<ArrayBuffer>]) },
+      {
+        name: 'train-images-idx3-ubyte.gz',
+        data: new Blob([(await gzip(bytesOf(images))) as Uint8Array<ArrayBuffer>]),
+      },
       { name: 't10k-images-idx3-ubyte', data: bytesOf(testImages).slice().buffer },
       { name: 'train-labels-idx1-ubyte', data: bytesOf(labels) },
     ]);
@@ -54,7 +57,13 @@ describe('dataset files', () => {
     const images = new Uint8Array(60 * 12).map((_, i) => i % 256);
     const labels = Array.from({ length: 60 }, (_, i) => i % 2);
     const shape = { channels: 3, height: 2, width: 2 };
-    const dataset = await engine.loadDataset({ kind: 'images', classNames: ['a', 'b'], ...shape, images, labels });
+    const dataset = await engine.loadDataset({
+      kind: 'images',
+      classNames: ['a', 'b'],
+      ...shape,
+      images,
+      labels,
+    });
     expect(dataset.info).toMatchObject({ ...shape, classNames: ['a', 'b'] });
   });
 
@@ -70,7 +79,12 @@ describe('dataset files', () => {
       'train-labels-idx1-ubyte',
       '239 labels for the 240 images',
     ],
-    ['a .gz that is none', () => withFile(0, bytesOf(files[0]), `${files0}.gz`), `${files0}.gz`, 'not a gzip file'],
+    [
+      'a .gz that is none',
+      () => withFile(0, bytesOf(files[0]), `${files0}.gz`),
+      `${files0}.gz`,
+      'not a gzip file',
+    ],
     ['nothing known', () => [{ name: 'notes.txt', data: new Uint8Array(10) }], 'notes.txt', 'no dataset'],
   ])('%s is an error that names it', async (_, make, where, words) => {
     const error = await errorOf(load(make()));
@@ -157,17 +171,32 @@ describe('models', () => {
 
 describe('a trap', () => {
   // An engine whose C++ falls over: what WebAssembly throws then is a RuntimeError.
-  const { binary } = { binary: { file: 'espalier-simd.wasm', url: new URL('../../web/package/wasm/espalier-simd.wasm', import.meta.url) } };
+  const { binary } = {
+    binary: {
+      file: 'espalier-simd.wasm',
+      url: new URL('../../web/package/wasm/espalier-simd.wasm', import.meta.url),
+    },
+  };
   const trap = () => {
     throw new WebAssembly.RuntimeError('memory access out of bounds');
   };
-  const native = { open_engine: () => '{}', catalog: trap, schema: () => '{}', start_evaluation: () => 1, run_evaluation: () => 0, dispose() {} };
+  const native = {
+    open_engine: () => '{}',
+    catalog: trap,
+    schema: () => '{}',
+    start_evaluation: () => 1,
+    run_evaluation: () => 0,
+    dispose() {},
+  };
 
   test('fails the calls under way and all later ones, and the instance is not called again', async () => {
     const factory = async () => native as never;
     const connection = await Connection.open((receive) => {
       const server = serve({ ...binary, factory }, (reply: Reply) => queueMicrotask(() => receive(reply)));
-      return { send: (request) => queueMicrotask(() => server.receive(request)), close: () => server.close() };
+      return {
+        send: (request) => queueMicrotask(() => server.receive(request)),
+        close: () => server.close(),
+      };
     });
     await connection.call('open', { threads: 1 });
     const evaluation = errorOf(connection.call('evaluate', 1, 2, 'test'));

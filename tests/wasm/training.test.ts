@@ -198,7 +198,10 @@ describe('the same bits', () => {
   test.runIf(existsSync(native))('the native command line gives the same weights', async () => {
     const options = ['--data', 'synthetic:1200', '--model', 'small', '--epochs', '2', '--kernels', 'plain'];
     const { weights_sha256 } = JSON.parse(
-      execFileSync(native, ['train', ...options, '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+      execFileSync(native, ['train', ...options, '--json'], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
     );
     const dataset = await digits(engine, 1200, 200);
     const network = await engine.createModel('small', { dataset });

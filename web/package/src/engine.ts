@@ -38,7 +38,11 @@ export async function createEngine(options: types.EngineOptions = {}): Promise<t
 
 function chooseThreads(wanted: number | 'auto', worker: boolean): { threads: number; reason: string } {
   if (wanted !== 'auto' && !(Number.isInteger(wanted) && wanted >= 1 && wanted <= maxThreads)) {
-    throw new EspalierError('argument', 'threads', `must be "auto" or a whole number from 1 to ${maxThreads}`);
+    throw new EspalierError(
+      'argument',
+      'threads',
+      `must be "auto" or a whole number from 1 to ${maxThreads}`,
+    );
   }
   if (wanted === 1) return { threads: 1, reason: '' };
   if (!canShareMemory()) {

@@ -20,8 +20,7 @@ export type EventOf<M extends MethodName> =
   Parameters<Methods[M]> extends [Call<infer Event>, ...infer _Rest] ? Event : never;
 
 export type Request =
-  | { kind: 'call'; id: number; method: MethodName; args: unknown[] }
-  | { kind: 'cancel'; id: number };
+  { kind: 'call'; id: number; method: MethodName; args: unknown[] } | { kind: 'cancel'; id: number };
 
 export type Reply =
   | { kind: 'value'; id: number; value: unknown }

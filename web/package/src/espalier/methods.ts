@@ -62,7 +62,10 @@ export function createMethods(session: Session) {
   }
 
   return {
-    async open(_call: Call, options: InstanceOptions): Promise<Omit<EngineInfo, 'worker' | 'fallbackReason'>> {
+    async open(
+      _call: Call,
+      options: InstanceOptions,
+    ): Promise<Omit<EngineInfo, 'worker' | 'fallbackReason'>> {
       await session.start(options);
       return JSON.parse(session.use((native) => native.open_engine(options.threads))) as EngineInfo;
     },
@@ -135,11 +138,17 @@ export function createMethods(session: Session) {
 
     checkpoint(_call: Call, training: number): Uint8Array {
       const loop = loops.get(training);
-      if (!loop) throw new EspalierError('argument', 'checkpoint', 'the training has ended; save() the model');
+      if (!loop)
+        throw new EspalierError('argument', 'checkpoint', 'the training has ended; save() the model');
       return loop.checkpoint();
     },
 
-    async evaluate(call: Call<number>, model: number, dataset: number, split: SplitName): Promise<Evaluation> {
+    async evaluate(
+      call: Call<number>,
+      model: number,
+      dataset: number,
+      split: SplitName,
+    ): Promise<Evaluation> {
       const begin = performance.now();
       const release = loopOfModel.get(model)?.hold();
       let id: number | undefined;
@@ -210,4 +219,3 @@ function describeImages(source: Extract<DatasetSource, { kind: 'images' }>) {
     ],
   };
 }
-

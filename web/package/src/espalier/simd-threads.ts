@@ -9,6 +9,9 @@ export const binary: Binary = {
     script: './simd-threads.thread.js',
     // The name tells Emscripten's code that it runs in a thread.
     start: () =>
-      new Worker(new URL('./simd-threads.thread.js', import.meta.url), { type: 'module', name: 'em-pthread' }),
+      new Worker(new URL('./simd-threads.thread.js', import.meta.url), {
+        type: 'module',
+        name: 'em-pthread',
+      }),
   },
 };

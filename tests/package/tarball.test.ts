@@ -1,0 +1,69 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createProject, packageFolder, type Project } from './project.js';
+
+let project: Project;
+beforeAll(() => {
+  project = createProject();
+});
+afterAll(() => project?.remove());
+
+test('ten lines from the README train a network in Node', () => {
+  const readme = readFileSync(join(packageFolder, 'README.md'), 'utf8');
+  const snippet = /```js\n([^]*?)```/.exec(readme)?.[1] ?? '';
+  expect(snippet.trimEnd().split('\n')).toHaveLength(10);
+  project.write('train.js', snippet);
+  const output = execFileSync('node', ['train.js'], { cwd: project.folder, encoding: 'utf8' });
+  expect(output.match(/^epoch \d: /gm)).toHaveLength(3);
+  expect(Number(/test accuracy ([\d.]+)/.exec(output)?.[1])).toBeGreaterThan(0.85);
+});
+
+test('the tarball has what it needs and no sources', () => {
+  const installed = join(project.folder, 'node_modules/espalier');
+  for (const file of ['dist/index.js', 'dist/index.d.ts', 'wasm/espalier-simd.wasm', 'README.md']) {
+    expect(existsSync(join(installed, file))).toBe(true);
+  }
+  expect(existsSync(join(installed, 'src'))).toBe(false);
+  const { version } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  project.write(
+    'version.js',
+    `import { createEngine } from 'espalier';
+     console.log((await createEngine({ threads: 1 })).info.version);`,
+  );
+  const output = execFileSync('node', ['version.js'], { cwd: project.folder, encoding: 'utf8' });
+  expect(output.trim()).toBe(version);
+});
+
+test('its types hold in a strict project', () => {
+  project.write(
+    'page.ts',
+    `import { createEngine, EspalierError, type Engine, type TrainingEvent } from 'espalier';
+     const engine: Engine = await createEngine({ kernels: 'plain', threads: 'auto' });
+     const data = await engine.loadDataset({ kind: 'synthetic' });
+     const model = await engine.createModel('small', { dataset: data });
+     const describe = (event: TrainingEvent): string => {
+       switch (event.type) {
+         case 'progress': return event.loss.toFixed(3);
+         case 'epoch': return String(event.validationAccuracy);
+         case 'paused': return String(event.step);
+         case 'done': return String(event.aborted);
+       }
+     };
+     for await (const event of model.train(data, { epochs: 1 })) console.log(describe(event));
+     // @ts-expect-error: not a kernel
+     createEngine({ kernels: 'fast' }).catch((error: EspalierError) => error.code === 'argument');`,
+  );
+  const tsc = join(packageFolder, '../../node_modules/typescript/bin/tsc');
+  const options =
+    '--strict --noEmit --target es2022 --module nodenext --moduleResolution nodenext --lib es2023,dom';
+  // Prints what is wrong.
+  try {
+    execFileSync('node', [tsc, ...options.split(' '), 'page.ts'], { cwd: project.folder, encoding: 'utf8' });
+  } catch (error) {
+    throw new Error((error as { stdout: string }).stdout);
+  }
+});
