@@ -2,15 +2,12 @@
 // Chromium with plain SIMD, for one thread and for two (DESIGN: sums have one order everywhere).
 
 import { execFile } from 'node:child_process';
-import { createReadStream, existsSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { extname, join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Engine, TrainingConfig } from 'espalier';
 import { createEngine } from 'espalier';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { openBrowser } from './browser';
+import { openPackagePage } from './package-page';
 import { repository } from './server';
 
 const digits = { train: 600, test: 100, seed: 3 };
@@ -59,41 +56,14 @@ async function train(
   return result;
 }
 
-/** The package as it is published, served to a page without a bundler. */
 async function inChromium(threads: number): ReturnType<typeof train> {
-  const root = join(repository, 'web/package');
-  const types: Record<string, string> = {
-    '.js': 'text/javascript',
-    '.mjs': 'text/javascript',
-    '.wasm': 'application/wasm',
-  };
-  const server = createServer((request, response) => {
-    const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
-    const isolation = {
-      'Cross-Origin-Opener-Policy': 'same-origin',
-      'Cross-Origin-Embedder-Policy': 'require-corp',
-    };
-    const file = join(root, path);
-    if (path === '/') {
-      response.writeHead(200, { 'Content-Type': 'text/html', ...isolation }).end('<!doctype html>');
-    } else if (existsSync(file) && statSync(file).isFile()) {
-      response.writeHead(200, { 'Content-Type': types[extname(file)] ?? 'text/plain', ...isolation });
-      createReadStream(file).pipe(response);
-    } else {
-      response.writeHead(404).end();
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { page, close } = await openBrowser();
+  const { page, close } = await openPackagePage();
   try {
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     const script = `import('/dist/index.js').then(({ createEngine }) => (${train.toString()})(
       createEngine, ${threads}, ${JSON.stringify(digits)}, ${JSON.stringify(cases)}))`;
     return await page.evaluate<Awaited<ReturnType<typeof train>>>(script);
   } finally {
     await close();
-    server.closeAllConnections();
-    server.close();
   }
 }
 
