@@ -269,7 +269,7 @@ TEST_F(Folder, writing_to_a_full_device_keeps_the_old_file) {
   EXPECT_EQ(read_file((path_ / "model").string()), (Bytes{1, 2, 3}));
 }
 
-TEST(RealMnist, has_its_counts_and_statistics) {
+TEST(RealMnistFiles, have_their_counts_and_statistics) {
   const std::string folder = real_data_folder();
   if (folder.empty()) GTEST_SKIP() << "no real MNIST: set ESPALIER_DATA";
   const Dataset dataset = load_dataset(folder + "/mnist", 1);
