@@ -14,8 +14,12 @@ class Fields {
  public:
   Fields& operator()(std::string_view name, nlohmann::json value);
   Fields& operator()(std::string_view name, std::string_view value);
-  Fields& operator()(std::string_view name, const char* value) { return (*this)(name, std::string_view(value)); }
-  Fields& operator()(std::string_view name, const std::string& value) { return (*this)(name, std::string_view(value)); }
+  Fields& operator()(std::string_view name, const char* value) {
+    return (*this)(name, std::string_view(value));
+  }
+  Fields& operator()(std::string_view name, const std::string& value) {
+    return (*this)(name, std::string_view(value));
+  }
   Fields& operator()(std::string_view name, bool value);
   Fields& operator()(std::string_view name, std::floating_point auto value) { return number(name, value); }
   Fields& operator()(std::string_view name, std::integral auto value) { return whole(name, value); }

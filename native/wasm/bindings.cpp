@@ -6,27 +6,23 @@
 #include <emscripten/val.h>
 
 #include <cstdlib>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <new>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "core/error.h"
-#include "core/thread_pool.h"
+#include "core/json_fields.h"
+#include "core/json_text.h"
 #include "data/digits.h"
 #include "data/load.h"
 #include "graph/graph.h"
 #include "io/checkpoint.h"
-#include "core/json_text.h"
-#include "ops/op.h"
-#include "train/tables.h"
 #include "train/trainer.h"
-#include "core/json_fields.h"
-#include "wasm/training_run.h"
+#include "wasm/describe.h"
+#include "wasm/engine.h"
+#include "wasm/guard.h"
 
 namespace espalier::wasm {
 namespace {
@@ -35,62 +31,6 @@ using emscripten::typed_memory_view;
 using emscripten::val;
 using nlohmann::json;
 using Pointer = std::uintptr_t;
-
-// ---- What is alive -------------------------------------------------------------------------------
-
-struct LoadedModel {
-  std::unique_ptr<Model> model;
-  std::optional<TrainingState> training;  // of a checkpoint, until it is continued
-  std::unique_ptr<Predictor> predictor;
-  bool weights_moved = false;  // since the predictor looked at them
-};
-
-// These keep alive what they work on, whatever the page disposes of in the meantime.
-struct Training {
-  std::shared_ptr<LoadedModel> model;
-  std::shared_ptr<Dataset> dataset;
-  TrainingRun run;
-};
-struct Evaluation {
-  std::shared_ptr<LoadedModel> model;
-  std::shared_ptr<Dataset> dataset;
-  Evaluator evaluator;
-};
-
-using Thing = std::variant<std::shared_ptr<Dataset>, std::shared_ptr<LoadedModel>, std::shared_ptr<Training>,
-                           std::shared_ptr<Evaluation>>;
-
-struct Engine {
-  const Kernels& kernels;
-  ThreadPool pool;
-  std::map<int, Thing> things;
-  int next_handle = 1;
-  std::vector<std::uint8_t> bytes;  // what the last returned view shows
-  std::vector<real> numbers;
-};
-std::unique_ptr<Engine> current;
-
-Engine& engine() {
-  if (!current) throw Error(ErrorCode::kArgument, "engine", "is not open");
-  return *current;
-}
-
-template <class T>
-int keep(std::shared_ptr<T> thing) {
-  const int handle = engine().next_handle++;
-  engine().things.emplace(handle, std::move(thing));
-  return handle;
-}
-
-template <class T>
-std::shared_ptr<T> find(int handle, const char* what) {
-  const auto found = engine().things.find(handle);
-  const auto* thing = found == engine().things.end() ? nullptr : std::get_if<std::shared_ptr<T>>(&found->second);
-  if (!thing) throw Error(ErrorCode::kArgument, what, "was disposed of");
-  return *thing;
-}
-auto find_dataset(int handle) { return find<Dataset>(handle, "dataset"); }
-auto find_model(int handle) { return find<LoadedModel>(handle, "model"); }
 
 template <class T>
 T* address(Pointer pointer) {
@@ -121,54 +61,16 @@ val tensor_view(const Shape& shape, std::vector<real> numbers) {
 std::string open_engine(int threads) {
   const Kernels& kernels = select_kernels("auto");
   current.reset(new Engine{.kernels = kernels, .pool = ThreadPool(threads)});
-  return Fields()("version", ESPALIER_VERSION)
-      ("kernels", kernels.name)
-      ("threads", current->pool.threads())
-      ("lanes", kernels.lanes).dump();
+  return Fields()("version", ESPALIER_VERSION)("kernels", kernels.name)("threads", current->pool.threads())(
+             "lanes", kernels.lanes)
+      .dump();
 }
 
 void close_engine() { current.reset(); }
 
 double heap_bytes() { return static_cast<double>(emscripten_get_heap_size()); }
 
-template <class Row>
-json rows(std::span<const Row> table) {
-  json list = json::array();
-  for (const Row& row : table) list.push_back(Fields()("name", row.name)("summary", row.summary).take());
-  return list;
-}
-
-json preset_rows() {
-  json list = json::array();
-  for (const Preset& preset : presets()) {
-    json spec = parse_json(preset.spec, ErrorCode::kSpec, "preset");
-    json summary = spec["description"];
-    list.push_back(Fields()("name", preset.name)("summary", std::move(summary))("spec", std::move(spec)).take());
-  }
-  return list;
-}
-
-json augmentation_rows() {
-  json list = json::array();
-  for (const AugmentationType& type : augmentation_types()) {
-    list.push_back(Fields()("name", type.name)
-                   ("summary", type.summary)
-                   ("unit", type.unit)
-                   ("defaultAmount", type.default_amount)
-                   ("maxAmount", type.max_amount)
-                   .take());
-  }
-  return list;
-}
-
-std::string catalog() {
-  return Fields()("presets", preset_rows())
-      ("layers", layer_catalog())
-      ("optimizers", rows(optimizer_types()))
-      ("schedules", rows(schedule_types()))
-      ("losses", rows(loss_types()))
-      ("augmentations", augmentation_rows()).dump();
-}
+std::string catalog() { return describe_catalog(); }
 
 std::string schema() { return spec_schema().dump(); }
 
@@ -218,18 +120,7 @@ int create_dataset(const std::string& text) {
   return keep(std::move(dataset));
 }
 
-std::string dataset_info(int handle) {
-  const auto dataset = find_dataset(handle);
-  return Fields()("name", dataset->name)
-      ("channels", dataset->channels)
-      ("height", dataset->height)
-      ("width", dataset->width)
-      ("classNames", dataset->class_names)
-      ("counts", Fields()("train", dataset->train.count())
-                 ("validation", dataset->validation.count())
-                 ("test", dataset->test.count())
-                 .take()).dump();
-}
+std::string dataset_info(int handle) { return describe(*find_dataset(handle)); }
 
 const Split& split_of(const Dataset& dataset, const std::string& name) {
   if (name == "train") return dataset.train;
@@ -277,79 +168,24 @@ int create_model(const std::string& spec_text, double seed, int dataset_handle) 
     const std::string name = spec;
     const Preset* preset = find_preset(name);
     spec = preset && !dataset ? parse_json(preset->spec, ErrorCode::kSpec, name)
-           : dataset ? preset_spec(name, dataset->channels, dataset->height, dataset->width, dataset->classes())
-                     : preset_spec(name, 1, 28, 28, 10);
+           : dataset
+               ? preset_spec(name, dataset->channels, dataset->height, dataset->width, dataset->classes())
+               : preset_spec(name, 1, 28, 28, 10);
   }
   return keep_model(Model::create(spec, static_cast<std::uint64_t>(seed), dataset.get()));
 }
 
 int load_model(Pointer pointer, int bytes) {
-  const NamedBytes file{"model file", {address<const std::uint8_t>(pointer), static_cast<std::size_t>(bytes)}};
+  const NamedBytes file{"model file",
+                        {address<const std::uint8_t>(pointer), static_cast<std::size_t>(bytes)}};
   Checkpoint checkpoint = load_checkpoint(file);
   return keep_model(std::move(checkpoint.model), std::move(checkpoint.training));
 }
 
 std::string model_spec(int handle) { return to_spec(find_model(handle)->model->graph).dump(); }
 
-std::string extent_text(int height, int width) { return std::to_string(height) + "x" + std::to_string(width); }
-
-// "5x5, stride 1, padding 2" from the fields that the layer has.
-std::string detail(const Node& node, const json& layer) {
-  std::string text;
-  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
-  for (const Field& field : node.op->fields) {
-    const std::string name(field.name);
-    const json& value = layer.at(name);
-    if (name == "kernel") {
-      add(extent_text(node.attributes.kernel.height, node.attributes.kernel.width));
-    } else if (value.is_boolean()) {
-      if (!value.get<bool>()) add("no " + name);
-    } else if (!((name == "dilation" || name == "groups") && value == 1) && name != "out_channels" &&
-               name != "units") {
-      add(name + " " + value.dump());
-    }
-  }
-  return text;
-}
-
-double plan_bytes(const Graph& graph, const PlanOptions& options) {
-  const Plan plan = make_plan(graph, engine().kernels.lanes, options);
-  return static_cast<double>(plan.arena_size) * sizeof(real);
-}
-
 std::string inspect(int handle) {
-  const Graph& graph = find_model(handle)->model->graph;
-  const int threads = engine().pool.threads();
-  const json spec = to_spec(graph);
-  json layers = json::array();
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    const Node& node = graph.nodes[i];
-    std::vector<std::string> inputs;
-    for (const int input : node.inputs) {
-      inputs.push_back(input == 0 ? "input" : graph.nodes[static_cast<std::size_t>(input - 1)].name);
-    }
-    const Shape& shape = node.out_shape;
-    layers.push_back(Fields()("name", node.name)
-                     ("type", node.op->name)
-                     ("inputs", inputs)
-                     ("shape", std::vector{shape.channels, shape.height, shape.width})
-                     ("parameters", node.parameter_count())
-                     ("macs", node.op->macs ? node.op->macs(node) : 0)
-                     ("detail", detail(node, spec["layers"][i]))
-                     .take());
-  }
-  json tensors = json::array();
-  for (const ParameterInfo* info : graph.parameters()) {
-    tensors.push_back(Fields()("name", info->name)("shape", info->shape).take());
-  }
-  return Fields()("name", graph.name)
-      ("spec", spec)
-      ("parameters", graph.parameter_count())
-      ("macs", graph.macs())
-      ("trainingBytes", plan_bytes(graph, {.training = true, .threads = threads}))
-      ("inferenceBytes", plan_bytes(graph, {.threads = threads}))
-      ("layers", layers)
-      ("tensors", tensors).dump();
+  return describe(find_model(handle)->model->graph, engine().kernels.lanes, engine().pool.threads());
 }
 
 Predictor& predictor_of(LoadedModel& model) {
@@ -384,7 +220,8 @@ val activations(int handle, Pointer pixels, int bytes, const std::string& layer)
   const auto model = find_model(handle);
   image_count(*model->model, bytes, 1);
   Shape shape;
-  std::vector<real> values = predictor_of(*model).activation(address<const std::uint8_t>(pixels), layer, shape);
+  std::vector<real> values =
+      predictor_of(*model).activation(address<const std::uint8_t>(pixels), layer, shape);
   return tensor_view(std::vector{shape.channels, shape.height, shape.width}, std::move(values));
 }
 
@@ -408,8 +245,9 @@ int keep_training(std::shared_ptr<LoadedModel> model, std::shared_ptr<Dataset> d
                   const TrainingConfig& config) {
   Model& weights = *model->model;
   const Dataset& data = *dataset;
-  return keep(std::shared_ptr<Training>(new Training{
-      std::move(model), std::move(dataset), TrainingRun(weights, data, config, engine().kernels, engine().pool)}));
+  return keep(std::shared_ptr<Training>(
+      new Training{std::move(model), std::move(dataset),
+                   TrainingRun(weights, data, config, engine().kernels, engine().pool)}));
 }
 
 int start_training(int model_handle, int dataset_handle, const std::string& config) {
@@ -458,7 +296,8 @@ double run_evaluation(int handle, double milliseconds) {
   const auto begin = std::chrono::steady_clock::now();
   const std::chrono::duration<double, std::milli> slice(milliseconds);
   while (evaluator.advance()) {
-    if (std::chrono::steady_clock::now() - begin >= slice) return double(evaluator.done()) / evaluator.total();
+    if (std::chrono::steady_clock::now() - begin >= slice)
+      return double(evaluator.done()) / evaluator.total();
   }
   return 1;
 }
@@ -476,32 +315,6 @@ val evaluation_result(int handle) {
 }
 
 // ---- Exports -------------------------------------------------------------------------------------
-
-[[noreturn]] void throw_to_caller(ErrorCode code, const std::string& where, const std::string& sentence) {
-  val error = val::object();
-  error.set("code", std::string(to_string(code)));
-  error.set("where", where);
-  error.set("sentence", sentence);
-  error.throw_();
-  std::abort();
-}
-
-template <auto function>
-struct Guarded;
-template <class Result, class... Arguments, Result (*function)(Arguments...)>
-struct Guarded<function> {
-  static Result call(Arguments... arguments) {
-    try {
-      return function(static_cast<Arguments&&>(arguments)...);
-    } catch (const Error& error) {
-      throw_to_caller(error.code(), error.where(), error.message());
-    } catch (const std::bad_alloc&) {
-      throw_to_caller(ErrorCode::kUnsupported, "memory", "there is not enough of it; use less data or a smaller batch");
-    } catch (const std::exception& error) {
-      throw_to_caller(ErrorCode::kArgument, "", error.what());
-    }
-  }
-};
 
 #define ESPALIER_EXPORT(name) emscripten::function(#name, &Guarded<&name>::call)
 

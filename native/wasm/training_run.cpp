@@ -53,11 +53,10 @@ std::string TrainingRun::run(double milliseconds, std::int64_t max_steps) {
   }
   const bool due = Clock::now() - last_progress_ >= kProgressInterval;
   if (recent_.steps > 0 && (due || limited() || finished())) report_progress();
-  std::string slice = Fields()("events", std::exchange(events_, json::array()))
-                      ("steps", trainer_.step_count() - first)
-                      ("step", trainer_.step_count())
-                      ("settled", !validation_)
-                      ("done", finished()).dump();
+  std::string slice =
+      Fields()("events", std::exchange(events_, json::array()))("steps", trainer_.step_count() - first)(
+          "step", trainer_.step_count())("settled", !validation_)("done", finished())
+          .dump();
   return slice;
 }
 
@@ -85,29 +84,22 @@ void TrainingRun::validate() {
 void TrainingRun::report_progress() {
   const auto left = static_cast<double>(trainer_.total_steps() - trainer_.step_count());
   const double seconds_per_step = total_.seconds / total_.steps;
-  events_.push_back(Fields()("type", "progress")
-                        ("step", trainer_.step_count())
-                        ("totalSteps", trainer_.total_steps())
-                        ("epoch", static_cast<double>(trainer_.step_count()) /
-                                      static_cast<double>(trainer_.steps_per_epoch()))
-                        ("loss", recent_.mean_loss())
-                        ("accuracy", recent_.accuracy())
-                        ("gradientNorm", recent_.gradient_norm / recent_.steps)
-                        ("learningRate", learning_rate_)
-                        ("imagesPerSecond", recent_.images_per_second())
-                        ("etaSeconds", left * seconds_per_step)
-                        .take());
+  events_.push_back(
+      Fields()("type", "progress")("step", trainer_.step_count())("totalSteps", trainer_.total_steps())(
+          "epoch",
+          static_cast<double>(trainer_.step_count()) / static_cast<double>(trainer_.steps_per_epoch()))(
+          "loss", recent_.mean_loss())("accuracy", recent_.accuracy())(
+          "gradientNorm", recent_.gradient_norm / recent_.steps)("learningRate", learning_rate_)(
+          "imagesPerSecond", recent_.images_per_second())("etaSeconds", left * seconds_per_step)
+          .take());
   recent_ = {};
   last_progress_ = Clock::now();
 }
 
 void TrainingRun::report_epoch(const EvaluationResult* validation) {
   Fields event;
-  event("type", "epoch")
-      ("epoch", trainer_.epoch())
-      ("trainLoss", epoch_.mean_loss())
-      ("trainAccuracy", epoch_.accuracy())
-      ("seconds", epoch_seconds_);
+  event("type", "epoch")("epoch", trainer_.epoch())("trainLoss", epoch_.mean_loss())(
+      "trainAccuracy", epoch_.accuracy())("seconds", epoch_seconds_);
   if (validation) event("validationLoss", validation->loss)("validationAccuracy", validation->accuracy);
   events_.push_back(event.take());
   epoch_ = {};
@@ -115,12 +107,9 @@ void TrainingRun::report_epoch(const EvaluationResult* validation) {
 }
 
 std::string TrainingRun::finish(bool aborted) const {
-  return Fields()("type", "done")
-      ("step", trainer_.step_count())
-      ("epochs", trainer_.epoch())
-      ("seconds", total_seconds_)
-      ("imagesPerSecond", total_.images_per_second())
-      ("aborted", aborted).dump();
+  return Fields()("type", "done")("step", trainer_.step_count())("epochs", trainer_.epoch())(
+             "seconds", total_seconds_)("imagesPerSecond", total_.images_per_second())("aborted", aborted)
+      .dump();
 }
 
 }  // namespace espalier

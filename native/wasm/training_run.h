@@ -22,7 +22,9 @@ struct RunningMean {
 
   void add(const StepResult& step, double step_seconds);
   double mean_loss() const { return images > 0 ? loss / static_cast<double>(images) : 0; }
-  double accuracy() const { return images > 0 ? static_cast<double>(correct) / static_cast<double>(images) : 0; }
+  double accuracy() const {
+    return images > 0 ? static_cast<double>(correct) / static_cast<double>(images) : 0;
+  }
   double images_per_second() const { return seconds > 0 ? static_cast<double>(images) / seconds : 0; }
 };
 

@@ -64,6 +64,6 @@ test('its types hold in a strict project', () => {
   try {
     execFileSync('node', [tsc, ...options.split(' '), 'page.ts'], { cwd: project.folder, encoding: 'utf8' });
   } catch (error) {
-    throw new Error((error as { stdout: string }).stdout);
+    throw new Error((error as { stdout: string }).stdout, { cause: error });
   }
 });

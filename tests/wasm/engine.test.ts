@@ -10,7 +10,8 @@ const node = parseInt(process.versions.node);
 function run(source: string, flags: string[] = []): Record<string, unknown> {
   const code = `import { createEngine } from 'espalier';\n${source}`;
   const options = { cwd: fileURLToPath(new URL('.', import.meta.url)), encoding: 'utf8' } as const;
-  return JSON.parse(execFileSync('node', [...flags, '--input-type=module', '-e', code], options));
+  const output = execFileSync('node', [...flags, '--input-type=module', '-e', code], options);
+  return JSON.parse(output) as Record<string, unknown>;
 }
 const relaxedFlag = node < 21 ? ['--experimental-wasm-relaxed-simd'] : [];
 

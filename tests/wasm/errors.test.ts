@@ -148,7 +148,7 @@ describe('models', () => {
     const model = await engine.createModel('small', { dataset: data });
     const training = model.train(data, { learning_rate: 1e6 });
     const iteration = (async () => {
-      for await (const _ of training);
+      for await (const event of training) expect(event.type).not.toBe('done');
     })();
     expect(await errorOf(iteration)).toMatchObject({ code: 'diverged', where: 'training' });
     expect(await errorOf(training.done)).toMatchObject({ code: 'diverged' });

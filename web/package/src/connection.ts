@@ -71,7 +71,7 @@ export class Connection {
     this.#failure ??= failure;
     this.#host?.close();
     this.#host = undefined;
-    for (const { reject } of this.#pending.values()) reject(this.#failure);
+    for (const pending of this.#pending.values()) pending.reject(this.#failure);
     this.#pending.clear();
   }
 

@@ -14,10 +14,10 @@ export interface Call<Event = never> {
 
 export type MethodName = keyof Methods;
 export type Arguments<M extends MethodName> =
-  Parameters<Methods[M]> extends [infer _Call, ...infer Rest] ? Rest : never;
+  Parameters<Methods[M]> extends [unknown, ...infer Rest] ? Rest : never;
 export type Result<M extends MethodName> = Awaited<ReturnType<Methods[M]>>;
 export type EventOf<M extends MethodName> =
-  Parameters<Methods[M]> extends [Call<infer Event>, ...infer _Rest] ? Event : never;
+  Parameters<Methods[M]> extends [Call<infer Event>, ...unknown[]] ? Event : never;
 
 export type Request =
   { kind: 'call'; id: number; method: MethodName; args: unknown[] } | { kind: 'cancel'; id: number };

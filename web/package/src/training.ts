@@ -21,7 +21,7 @@ export class RunningTraining implements Training {
   constructor(connection: Connection, method: Start, args: Arguments<Start>, signal?: AbortSignal) {
     this.#connection = connection;
     // An abort is an ordinary end, so the signal does not become the call's own.
-    this.#call = connection.start(method, args as Arguments<'train'>, {
+    this.#call = connection.start(method, args, {
       onEvent: (event) => this.#receive(event),
     });
     const abort = () => connection.cancel(this.#call.id);

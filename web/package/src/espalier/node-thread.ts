@@ -1,10 +1,9 @@
 // A thread of the engine in Node: gives this thread's own global scope what a Web Worker's has, then
 // loads Emscripten's code, which starts by itself in a worker that is named "em-pthread".
 
-const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads');
-if (!parentPort) throw new Error('node-thread.js only runs in a thread');
+const { parentPort: port, ...thread } = process.getBuiltinModule('node:worker_threads');
+if (!port) throw new Error('node-thread.js only runs in a thread');
 
-const port = parentPort;
 const scope = globalThis as unknown as { onmessage?: (event: { data: unknown }) => void };
 Object.assign(scope, {
   self: globalThis,
@@ -14,5 +13,5 @@ Object.assign(scope, {
   WorkerGlobalScope: class {},
   postMessage: (message: unknown) => port.postMessage(message),
 });
-await import(String(workerData));
+await import(String(thread.workerData));
 port.on('message', (data: unknown) => scope.onmessage?.({ data }));

@@ -1,0 +1,122 @@
+#include "wasm/describe.h"
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <vector>
+
+#include "core/json_fields.h"
+#include "core/json_text.h"
+#include "data/augment.h"
+#include "graph/plan.h"
+#include "ops/op.h"
+#include "train/tables.h"
+
+namespace espalier {
+namespace {
+
+using nlohmann::json;
+
+template <class Row>
+json rows(std::span<const Row> table) {
+  json list = json::array();
+  for (const Row& row : table) list.push_back(Fields()("name", row.name)("summary", row.summary).take());
+  return list;
+}
+
+json preset_rows() {
+  json list = json::array();
+  for (const Preset& preset : presets()) {
+    json spec = parse_json(preset.spec, ErrorCode::kSpec, "preset");
+    json summary = spec["description"];
+    list.push_back(
+        Fields()("name", preset.name)("summary", std::move(summary))("spec", std::move(spec)).take());
+  }
+  return list;
+}
+
+json augmentation_rows() {
+  json list = json::array();
+  for (const AugmentationType& type : augmentation_types()) {
+    list.push_back(Fields()("name", type.name)("summary", type.summary)("unit", type.unit)(
+                       "defaultAmount", type.default_amount)("maxAmount", type.max_amount)
+                       .take());
+  }
+  return list;
+}
+
+std::string extent_text(int height, int width) {
+  return std::to_string(height) + "x" + std::to_string(width);
+}
+
+// "5x5, stride 1, padding 2" from the fields that the layer has.
+std::string detail(const Node& node, const json& layer) {
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  for (const Field& field : node.op->fields) {
+    const std::string name(field.name);
+    const json& value = layer.at(name);
+    if (name == "kernel") {
+      add(extent_text(node.attributes.kernel.height, node.attributes.kernel.width));
+    } else if (value.is_boolean()) {
+      if (!value.get<bool>()) add("no " + name);
+    } else if (!((name == "dilation" || name == "groups") && value == 1) && name != "out_channels" &&
+               name != "units") {
+      add(name + " " + value.dump());
+    }
+  }
+  return text;
+}
+
+double plan_bytes(const Graph& graph, int lanes, const PlanOptions& options) {
+  const Plan plan = make_plan(graph, lanes, options);
+  return static_cast<double>(plan.arena_size) * sizeof(real);
+}
+
+}  // namespace
+
+std::string describe_catalog() {
+  return Fields()("presets", preset_rows())("layers", layer_catalog())("optimizers", rows(optimizer_types()))(
+             "schedules", rows(schedule_types()))("losses", rows(loss_types()))("augmentations",
+                                                                                augmentation_rows())
+      .dump();
+}
+
+std::string describe(const Dataset& dataset) {
+  return Fields()("name", dataset.name)("channels", dataset.channels)("height", dataset.height)(
+             "width", dataset.width)("classNames", dataset.class_names)(
+             "counts", Fields()("train", dataset.train.count())("validation", dataset.validation.count())(
+                           "test", dataset.test.count())
+                           .take())
+      .dump();
+}
+
+std::string describe(const Graph& graph, int lanes, int threads) {
+  const json spec = to_spec(graph);
+  json layers = json::array();
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    std::vector<std::string> inputs;
+    for (const int input : node.inputs) {
+      inputs.push_back(input == 0 ? "input" : graph.nodes[static_cast<std::size_t>(input - 1)].name);
+    }
+    const Shape& shape = node.out_shape;
+    layers.push_back(
+        Fields()("name", node.name)("type", node.op->name)("inputs", inputs)(
+            "shape", std::vector{shape.channels, shape.height, shape.width})(
+            "parameters", node.parameter_count())("macs", node.op->macs ? node.op->macs(node) : 0)(
+            "detail", detail(node, spec["layers"][i]))
+            .take());
+  }
+  json tensors = json::array();
+  for (const ParameterInfo* info : graph.parameters()) {
+    tensors.push_back(Fields()("name", info->name)("shape", info->shape).take());
+  }
+  return Fields()("name", graph.name)("spec", spec)("parameters", graph.parameter_count())(
+             "macs", graph.macs())("trainingBytes",
+                                   plan_bytes(graph, lanes, {.training = true, .threads = threads}))(
+             "inferenceBytes", plan_bytes(graph, lanes, {.threads = threads}))("layers", layers)("tensors",
+                                                                                                 tensors)
+      .dump();
+}
+
+}  // namespace espalier
