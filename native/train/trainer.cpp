@@ -98,7 +98,7 @@ Batch Trainer::take_batch() {
 void Trainer::diverged(double loss) {
   model_.parameters.value = good_;
   const std::string what = loss > kLargestLoss && std::isfinite(loss)
-                               ? "the loss has grown to " + std::to_string(static_cast<long long>(loss))
+                               ? "the loss has grown to " + nlohmann::json(std::round(loss)).dump()
                                : "the loss is no longer a number";
   throw Error(ErrorCode::kDiverged, "training",
               what + " at step " + std::to_string(step_ + 1) +
