@@ -46,14 +46,20 @@ export const ranges = {
   seed: { min: 0, max: 2 ** 31 - 1, whole: true },
 } satisfies Partial<Record<keyof Settings, NumberRange>>;
 
-/** A rate that suits each optimizer; anything unknown keeps the visitor's. */
-export const usualLearningRate: Record<string, number> = {
+const usualRates: Record<string, number> = {
   sgd: 0.1,
   momentum: 0.05,
   nesterov: 0.05,
   adam: 0.001,
   adamw: 0.001,
 };
+
+/** A rate that suits optimizer and model; for what is unknown, that of the default optimizer. */
+export function usualLearningRate({ optimizer, preset }: Pick<Settings, 'optimizer' | 'preset'>): number {
+  const rate = usualRates[optimizer] ?? defaults.learningRate;
+  // No activation tames LeNet-5's convolutions: above this it diverges (Caffe trains it with 0.01, too).
+  return preset === 'lenet5' ? Math.min(rate, 0.01) : rate;
+}
 
 const names = Object.keys(defaults) as (keyof Settings)[];
 
@@ -70,14 +76,17 @@ export function fromHash(hash: string): Settings {
       settings[name] = text;
     }
   }
-  return settings as unknown as Settings;
+  const result = settings as unknown as Settings;
+  if (!given.has('learningRate')) result.learningRate = usualLearningRate(result);
+  return result;
 }
 
 /** `others` are parameters of the page that are not settings: they stay. */
 export function toHash(settings: Settings, hash: string): string {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
+  const usual = { ...defaults, learningRate: usualLearningRate(settings) };
   for (const name of names) {
-    if (settings[name] === defaults[name]) parameters.delete(name);
+    if (settings[name] === usual[name]) parameters.delete(name);
     else parameters.set(name, String(settings[name]));
   }
   return parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',');
