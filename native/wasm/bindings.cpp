@@ -5,6 +5,8 @@
 #include <emscripten/heap.h>
 #include <emscripten/val.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -35,6 +37,14 @@ using Pointer = std::uintptr_t;
 template <class T>
 T* address(Pointer pointer) {
   return reinterpret_cast<T*>(pointer);
+}
+
+constexpr double kMaxSeed = 9007199254740991;  // the largest whole number that JavaScript counts to
+
+std::uint64_t whole(double value, const char* where, double maximum) {
+  if (value >= 0 && value <= maximum && value == std::floor(value)) return static_cast<std::uint64_t>(value);
+  throw Error(ErrorCode::kArgument, where,
+              "must be a whole number from 0 to " + std::to_string(static_cast<std::uint64_t>(maximum)));
 }
 
 val bytes_view(std::vector<std::uint8_t> bytes) {
@@ -75,10 +85,10 @@ std::string catalog() { return describe_catalog(); }
 std::string schema() { return spec_schema().dump(); }
 
 // Room in the heap for the package to fill.
-val reserve(int bytes) {
-  void* memory = std::malloc(static_cast<std::size_t>(std::max(bytes, 1)));
+val reserve(std::size_t bytes) {
+  void* memory = std::malloc(std::max(bytes, std::size_t{1}));
   if (!memory) throw std::bad_alloc();
-  return val(typed_memory_view(static_cast<std::size_t>(bytes), static_cast<std::uint8_t*>(memory)));
+  return val(typed_memory_view(bytes, static_cast<std::uint8_t*>(memory)));
 }
 
 void release(Pointer pointer) { std::free(address<void>(pointer)); }
@@ -90,7 +100,11 @@ void dispose(int handle) { engine().things.erase(handle); }
 Dataset dataset_of(const json& description, const std::vector<NamedBytes>& parts) {
   const std::string kind = description.at("kind");
   if (kind == "synthetic") {
-    return synthetic_digits(description.at("train"), description.at("test"), description.at("seed"));
+    constexpr double kMaxDigits = 1e6;
+    const auto count = [&](const char* name) {
+      return static_cast<int>(whole(description.at(name), name, kMaxDigits));
+    };
+    return synthetic_digits(count("train"), count("test"), whole(description.at("seed"), "seed", kMaxSeed));
   }
   if (kind == "idx") {
     const NamedBytes none{};
@@ -172,7 +186,7 @@ int create_model(const std::string& spec_text, double seed, int dataset_handle) 
                ? preset_spec(name, dataset->channels, dataset->height, dataset->width, dataset->classes())
                : preset_spec(name, 1, 28, 28, 10);
   }
-  return keep_model(Model::create(spec, static_cast<std::uint64_t>(seed), dataset.get()));
+  return keep_model(Model::create(spec, whole(seed, "seed", kMaxSeed), dataset.get()));
 }
 
 int load_model(Pointer pointer, int bytes) {

@@ -53,6 +53,13 @@ describe('dataset files', () => {
     expect(dataset.info).toMatchObject({ channels: 3, height: 32, width: 32, counts: { test: 10 } });
   });
 
+  test('half a digit cannot be drawn, and loading can be given up', async () => {
+    const half = errorOf(engine.loadDataset({ kind: 'synthetic', train: 0.5 }));
+    expect(await half).toMatchObject({ code: 'argument', where: 'train' });
+    const given = errorOf(engine.loadDataset({ kind: 'files', files }, { signal: AbortSignal.abort() }));
+    expect(await given).toMatchObject({ code: 'aborted' });
+  });
+
   test('decoded images are a dataset', async () => {
     const images = new Uint8Array(60 * 12).map((_, i) => i % 256);
     const labels = Array.from({ length: 60 }, (_, i) => i % 2);
@@ -109,12 +116,28 @@ describe('dataset files', () => {
 const files0 = 'train-images-idx3-ubyte';
 
 describe('models', () => {
+  test('JSON keeps strange characters, and says where it is broken', async () => {
+    const name = 'tab\t, bell\u0007, é, 𝄞, "quoted"';
+    const layers = [{ type: 'flatten' }, { type: 'dense', units: 'classes', name }];
+    const input = { channels: 1, height: 2, width: 2 };
+    const model = await engine.createModel({ name, input, classes: 2, layers });
+    expect((await model.inspect()).layers[1]?.name).toBe(name);
+    expect((await engine.loadModel(await model.save())).spec.name).toBe(name);
+
+    // A header of 8 bytes with a control character in it.
+    const header = new TextEncoder().encode('{"\u0001": 1}'.padEnd(16));
+    const error = await errorOf(engine.loadModel(Uint8Array.of(16, 0, 0, 0, 0, 0, 0, 0, ...header)));
+    expect(error.code).toBe('model');
+    expect(error.message).toContain('U+0001');
+  });
+
   test('a wrong spec names layer and field', async () => {
     const input = { channels: 1, height: 28, width: 28 };
     const layers = [{ type: 'conv', name: 'first', out_channels: 4, kernel: 40 }];
     const error = await errorOf(engine.createModel({ input, classes: 10, layers }));
     expect(error).toMatchObject({ code: 'spec' });
     expect(error.where).toContain('first');
+    expect(await errorOf(engine.createModel('small', { seed: -1 }))).toMatchObject({ where: 'seed' });
     const unknown = await errorOf(engine.createModel('alexnet'));
     expect(unknown.message).toContain('small');
   });

@@ -12,8 +12,8 @@ export interface Candidate {
 
 // Bundlers find workers by the literal `new Worker(new URL('…', import.meta.url))`. Vite's development
 // server copies this file to another folder, where a path relative to it is wrong; but it also reads
-// the path as a package's name and file. So the folder beside this file is named like the package, and
-// 'espalier/…' is right both ways, in every bundler and in none.
+// the path as a package's name and file (that is why package.json exports them). So the folder beside
+// this file is named like the package, and 'espalier/…' is right both ways, in every bundler and in none.
 const candidates: readonly Candidate[] = [
   {
     kernels: 'relaxed',
