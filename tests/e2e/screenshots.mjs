@@ -20,8 +20,8 @@ const shots = {
   data: { width: 1440, height: 900, colorScheme: 'light', act: (page) => page.click('text=Change data') },
   resnet: { width: 1440, height: 900, colorScheme: 'dark', hash: '#preset=resnet&epochs=3', fullPage: true },
   readme: {
-    width: 1360,
-    height: 850,
+    width: 1440,
+    height: 880,
     colorScheme: 'light',
     file: join(repository, 'web/app/screenshot.png'),
   },
