@@ -59,9 +59,7 @@ struct FieldKind {
 // What the spec may leave out; null where the field has no default of its own.
 struct FieldDefault {
   Attributes attributes;
-  json operator()(int Attributes::* m) const {
-    return attributes.*m > 0 ? json(attributes.*m) : json();
-  }
+  json operator()(int Attributes::* m) const { return attributes.*m > 0 ? json(attributes.*m) : json(); }
   json operator()(double Attributes::* m) const { return attributes.*m; }
   json operator()(bool Attributes::* m) const { return attributes.*m; }
   json operator()(Pair Attributes::* m) const {
@@ -72,10 +70,8 @@ struct FieldDefault {
 
 // An object with these properties and no others.
 json closed_object(json properties, std::vector<std::string> required) {
-  return Fields()("type", "object")
-      ("properties", std::move(properties))
-      ("required", required)
-      ("additionalProperties", false)
+  return Fields()("type", "object")("properties", std::move(properties))("required", required)(
+             "additionalProperties", false)
       .take();
 }
 
@@ -87,7 +83,8 @@ json layer_schema(const OpType& type) {
   json inputs = list_of(text(), type.min_inputs, type.max_inputs);
   inputs["description"] = "Names of earlier layers, or \"input\"; the layer before if not given.";
   Fields properties;
-  properties("type", Fields()("const", type.name).take())("name", std::move(name))("inputs", std::move(inputs));
+  properties("type", Fields()("const", type.name).take())("name", std::move(name))("inputs",
+                                                                                   std::move(inputs));
   std::vector<std::string> required{"type"};
   if (type.min_inputs > 1) required.emplace_back("inputs");
   for (const Field& field : type.fields) {
@@ -109,22 +106,17 @@ json spec_schema() {
   json layer_schemas = json::array();
   for (const OpType* type : op_types()) layer_schemas.push_back(layer_schema(*type));
   const json numbers = Fields()("type", "array")("items", Fields()("type", "number").take()).take();
-  json input = closed_object(Fields()("channels", whole_number(1, 1024))
-                             ("height", whole_number(1, 4096))
-                             ("width", whole_number(1, 4096))
-                             ("mean", numbers)
-                             ("standard_deviation", numbers)
-                             .take(),
-                             {"channels", "height", "width"});
+  json input =
+      closed_object(Fields()("channels", whole_number(1, 1024))("height", whole_number(1, 4096))(
+                        "width", whole_number(1, 4096))("mean", numbers)("standard_deviation", numbers)
+                        .take(),
+                    {"channels", "height", "width"});
   json layers = list_of(Fields()("oneOf", std::move(layer_schemas)).take(), 1, 1000);
-  json schema = closed_object(Fields()("$schema", text())
-                              ("name", text())
-                              ("description", text())
-                              ("input", std::move(input))
-                              ("classes", whole_number(2, 65536))
-                              ("layers", std::move(layers))
-                              .take(),
-                              {"input", "classes", "layers"});
+  json schema = closed_object(
+      Fields()("$schema", text())("name", text())("description", text())("input", std::move(input))(
+          "classes", whole_number(2, 65536))("layers", std::move(layers))
+          .take(),
+      {"input", "classes", "layers"});
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "Espalier model spec";
   return schema;
@@ -136,10 +128,8 @@ json layer_catalog() {
     json fields = json::array();
     for (const Field& field : type->fields) {
       Fields entry;
-      entry("name", field.name)
-          ("kind", std::visit(FieldKind{}, field.target))
-          ("required", field.required)
-          ("description", field.summary);
+      entry("name", field.name)("kind", std::visit(FieldKind{}, field.target))("required", field.required)(
+          "description", field.summary);
       json fallback = std::visit(FieldDefault{}, field.target);
       if (!field.required && !fallback.is_null()) entry("default", std::move(fallback));
       fields.push_back(entry.take());
