@@ -1,9 +1,11 @@
 import { createEngine, EspalierError, type Engine, type NamedFile } from 'espalier';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { serve } from '../../web/package/dist/espalier/server.js';
 import { Connection } from '../../web/package/dist/connection.js';
+import type { Binary, Native } from '../../web/package/dist/espalier/instance.js';
+import { serve } from '../../web/package/dist/espalier/server.js';
+import { binary } from '../../web/package/dist/espalier/simd.js';
 import type { Reply } from '../../web/package/dist/protocol.js';
-import { digits, errorOf, gzip, idx, idxFiles } from './data.js';
+import { digits, errorOf, gzip, idx, idxFiles, sleep } from './data.js';
 
 let engine: Engine;
 let files: NamedFile[];
@@ -193,27 +195,19 @@ describe('models', () => {
 });
 
 describe('a trap', () => {
-  // An engine whose C++ falls over: what WebAssembly throws then is a RuntimeError.
-  const { binary } = {
-    binary: {
-      file: 'espalier-simd.wasm',
-      url: new URL('../../web/package/wasm/espalier-simd.wasm', import.meta.url),
-    },
-  };
-  const trap = () => {
-    throw new WebAssembly.RuntimeError('memory access out of bounds');
-  };
-  const native = {
-    open_engine: () => '{}',
-    catalog: trap,
-    schema: () => '{}',
-    start_evaluation: () => 1,
-    run_evaluation: () => 0,
-    dispose() {},
-  };
-
   test('fails the calls under way and all later ones, and the instance is not called again', async () => {
-    const factory = async () => native as never;
+    // The real engine, but predict() reads far outside of its memory.
+    let calls = 0;
+    const factory: Binary['factory'] = async (options) => {
+      const native = await binary.factory(options);
+      const predict: Native['predict'] = (model, _pixels, bytes, count) =>
+        native.predict(model, 0xfff0_0000, bytes, count);
+      const schema = () => {
+        calls += 1;
+        return '{}';
+      };
+      return Object.create(native, { predict: { value: predict }, schema: { value: schema } }) as Native;
+    };
     const connection = await Connection.open((receive) => {
       const server = serve({ ...binary, factory }, (reply: Reply) => queueMicrotask(() => receive(reply)));
       return {
@@ -222,12 +216,21 @@ describe('a trap', () => {
       };
     });
     await connection.call('open', { threads: 1 });
-    const evaluation = errorOf(connection.call('evaluate', 1, 2, 'test'));
-    const failed = await errorOf(connection.call('catalog'));
-    expect(failed).toBeInstanceOf(EspalierError);
-    for (const error of [failed, await evaluation, await errorOf(connection.call('schema'))]) {
+    const source = { kind: 'synthetic', train: 600, test: 60, seed: 1 } as const;
+    const data = await connection.call('loadDataset', source);
+    const model = await connection.call('createModel', 'small', 1, data.id);
+    const training = errorOf(connection.call('train', model.id, data.id, { epochs: 1000 }));
+    await sleep(50);
+    const failed = await errorOf(connection.call('predict', model.id, new Uint8Array(28 * 28)));
+    for (const error of [failed, await training, await errorOf(connection.call('schema'))]) {
+      expect(error).toBeInstanceOf(EspalierError);
       expect(error.code).toBe('crashed');
-      expect(error.message).toContain('memory access out of bounds');
+      expect(error.message).toMatch(/memory access out of bounds.*Create a new one/);
     }
+    expect(calls).toBe(0);
+
+    const another = await createEngine({ threads: 1 });
+    expect(await another.createModel('small')).toBeDefined();
+    await another.dispose();
   });
 });
