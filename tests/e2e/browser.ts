@@ -30,7 +30,7 @@ export interface Opened {
   page: Page;
   /** Uncaught errors, console errors and violations of the content security policy. */
   problems: string[];
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 export async function openBrowser(options: Options = {}): Promise<Opened> {

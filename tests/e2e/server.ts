@@ -23,7 +23,7 @@ const policy =
 
 export interface Site {
   url: string;
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** The page lives in a subfolder, because it must not expect to be at a host's root. */
