@@ -82,6 +82,16 @@ TEST(Digits, are_neither_blank_nor_blots) {
   }
 }
 
+TEST(Digits, span_all_greys_from_paper_to_ink) {
+  std::array<bool, 256> seen{};
+  for (int i = 0; i < 200; ++i) {
+    for (const std::uint8_t grey : draw(13, static_cast<std::uint64_t>(i), i % 10)) seen[grey] = true;
+  }
+  EXPECT_TRUE(seen[0]);
+  EXPECT_TRUE(seen[255]);
+  EXPECT_GE(std::count(seen.begin(), seen.end(), true), 240);
+}
+
 TEST(SyntheticDigits, are_balanced_shuffled_and_split) {
   const Dataset dataset = synthetic_digits(1200, 200, 1);
   EXPECT_EQ(dataset.classes(), 10);
