@@ -6,6 +6,7 @@
 // weight: [out_channels][in_channels / groups][kernel_height][kernel_width]; output channel o sees
 // the input channels of its group only.
 #include "ops/configure.h"
+#include "ops/convolution.h"
 #include "ops/op.h"
 
 namespace espalier {
@@ -96,28 +97,11 @@ void configure(Node& node) {
   if (a.bias) add_parameter(node, "bias", {a.out_channels}, Initializer::kZero);
 }
 
-std::int64_t packed_size(const Node& node) {
-  return 2 * std::int64_t{shape_of(node).group_out()} * shape_of(node).in_channels *
-             shape_of(node).taps() + 64;
+void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, bool training) {
+  pack_weights(node, shape_of(node), kernels, value, packed, training);
 }
 
-// The forward order first, then the order of the input gradient.
-const real* packed_backward(const Node& node, const real* packed) {
-  return packed + node.parameters[0].size;
-}
-
-void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed,
-             bool training) {
-  const ConvShape shape = shape_of(node);
-  const real* weight = value + node.parameters[0].offset;
-  kernels.conv_pack_forward(shape, weight, packed);
-  if (training) kernels.conv_pack_backward(shape, weight, packed + node.parameters[0].size);
-}
-
-void forward(const BlockContext& c) {
-  const real* bias = c.node.attributes.bias ? c.value + c.node.parameters[1].offset : nullptr;
-  c.kernels.conv_forward(shape_of(c.node), c.in[0], c.packed, bias, c.out);
-}
+void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }
 
 void backward(const BlockContext& c) {
   const ConvShape shape = shape_of(c.node);
@@ -127,10 +111,7 @@ void backward(const BlockContext& c) {
     c.kernels.channel_sums(c.grad_out, shape.out_channels, c.node.out_shape.pixels(),
                            c.gradient + c.node.parameters[1].offset);
   }
-  if (c.grad_in[0]) {
-    c.kernels.conv_input_gradient(shape, c.grad_out, packed_backward(c.node, c.packed),
-                                  c.grad_in[0]);
-  }
+  convolve_back(c, shape);
 }
 
 std::int64_t macs(const Node& node) {
@@ -147,7 +128,7 @@ constinit const OpType kConv{.name = "conv",
                    .backward = backward,
                    .macs = macs,
                    .needs_input = true,
-                   .packed_size = packed_size,
+                   .packed_size = packed_weight_size,
                    .prepare = prepare};
 
 }  // namespace espalier

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "ops/configure.h"
+#include "ops/convolution.h"
 #include "ops/op.h"
 
 namespace espalier {
@@ -51,20 +52,11 @@ void configure(Node& node) {
   if (a.bias) add_parameter(node, "bias", {a.units}, Initializer::kZero);
 }
 
-std::int64_t packed_size(const Node& node) { return 2 * node.parameters[0].size + 64; }
-
-void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed,
-             bool training) {
-  const ConvShape shape = shape_of(node);
-  const real* weight = value + node.parameters[0].offset;
-  kernels.conv_pack_forward(shape, weight, packed);
-  if (training) kernels.conv_pack_backward(shape, weight, packed + node.parameters[0].size);
+void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, bool training) {
+  pack_weights(node, shape_of(node), kernels, value, packed, training);
 }
 
-void forward(const BlockContext& c) {
-  const real* bias = c.node.attributes.bias ? c.value + c.node.parameters[1].offset : nullptr;
-  c.kernels.conv_forward(shape_of(c.node), c.in[0], c.packed, bias, c.out);
-}
+void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }
 
 // The stash: transposed inputs [64][transposed_stride], then output gradients
 // [64 / lanes][units][lanes].
@@ -84,10 +76,7 @@ void backward(const BlockContext& c) {
                             c.stash + std::int64_t{c.image_in_round} * stride);
   std::copy_n(c.grad_out, std::int64_t{units} * c.kernels.lanes,
               c.stash + transposed_size(c.node) + std::int64_t{c.image_in_round} * units);
-  if (c.grad_in[0]) {
-    c.kernels.conv_input_gradient(shape_of(c.node), c.grad_out,
-                                  c.packed + c.node.parameters[0].size, c.grad_in[0]);
-  }
+  convolve_back(c, shape_of(c.node));
 }
 
 void round_backward(const RoundContext& c) {
@@ -121,7 +110,7 @@ constinit const OpType kDense{.name = "dense",
                     .backward = backward,
                     .macs = macs,
                     .needs_input = true,
-                    .packed_size = packed_size,
+                    .packed_size = packed_weight_size,
                     .prepare = prepare,
                     .stash_size = stash_size,
                     .round_backward = round_backward};

@@ -1,0 +1,24 @@
+#include "ops/convolution.h"
+
+namespace espalier {
+
+std::int64_t packed_weight_size(const Node& node) { return 2 * node.parameters[0].size; }
+
+void pack_weights(const Node& node, const ConvShape& shape, const Kernels& kernels, const real* value,
+                  real* packed, bool training) {
+  const ParameterInfo& weight = node.parameters[0];
+  kernels.conv_pack_forward(shape, value + weight.offset, packed);
+  if (training) kernels.conv_pack_backward(shape, value + weight.offset, packed + weight.size);
+}
+
+void convolve(const BlockContext& c, const ConvShape& shape) {
+  const real* bias = c.node.attributes.bias ? c.value + c.node.parameters[1].offset : nullptr;
+  c.kernels.conv_forward(shape, c.in[0], c.packed, bias, c.out);
+}
+
+void convolve_back(const BlockContext& c, const ConvShape& shape) {
+  if (!c.grad_in[0]) return;
+  c.kernels.conv_input_gradient(shape, c.grad_out, c.packed + c.node.parameters[0].size, c.grad_in[0]);
+}
+
+}  // namespace espalier

@@ -1,0 +1,19 @@
+// What conv and dense share: a dense layer is a convolution over one pixel. Parameter 0 is the
+// weight, parameter 1 the bias where there is one.
+#pragma once
+
+#include "ops/op.h"
+
+namespace espalier {
+
+// Weights in the order of the forward loop, then in that of the input gradient.
+std::int64_t packed_weight_size(const Node& node);
+void pack_weights(const Node& node, const ConvShape& shape, const Kernels& kernels, const real* value,
+                  real* packed, bool training);
+
+void convolve(const BlockContext& context, const ConvShape& shape);
+
+// Does nothing where nobody needs the input's gradient.
+void convolve_back(const BlockContext& context, const ConvShape& shape);
+
+}  // namespace espalier
