@@ -3,7 +3,7 @@ import { draw, openPlayground, type Playground } from './playground';
 
 let playground: Playground;
 beforeEach(async () => {
-  playground = await openPlayground({ hash: '#epochs=4' });
+  playground = await openPlayground({ hash: '#epochs=12' });
   await playground.read.untilState(/Trained/);
 });
 afterEach(async () => {

@@ -57,7 +57,7 @@ export interface Download {
   fraction: number;
 }
 
-const builtInSource: DatasetSource = { kind: 'synthetic', train: 12_000, test: 2_000, seed: 1 };
+const builtInSource: DatasetSource = { kind: 'synthetic', train: 6_000, test: 1_000, seed: 1 };
 const sampleCount = 30;
 const numbersEveryMs = 200;
 const viewsEveryMs = 250;

@@ -25,7 +25,7 @@ export const defaults: Settings = {
   learningRate: 0.05,
   schedule: 'cosine',
   batchSize: 64,
-  epochs: 30,
+  epochs: 40,
   weightDecay: 0,
   labelSmoothing: 0,
   augment: 'none',
