@@ -21,7 +21,7 @@ const isolation = {
 
 export async function openPackagePage(
   root = join(repository, 'web/package'),
-): Promise<{ page: Page; close(): Promise<void> }> {
+): Promise<{ page: Page; close: () => Promise<void> }> {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
     const file = join(root, path);
