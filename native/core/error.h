@@ -20,13 +20,20 @@ enum class ErrorCode {
 
 constexpr std::string_view to_string(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kArgument: return "argument";
-    case ErrorCode::kSpec: return "spec";
-    case ErrorCode::kData: return "data";
-    case ErrorCode::kModel: return "model";
-    case ErrorCode::kIo: return "io";
-    case ErrorCode::kDiverged: return "diverged";
-    case ErrorCode::kUnsupported: return "unsupported";
+    case ErrorCode::kArgument:
+      return "argument";
+    case ErrorCode::kSpec:
+      return "spec";
+    case ErrorCode::kData:
+      return "data";
+    case ErrorCode::kModel:
+      return "model";
+    case ErrorCode::kIo:
+      return "io";
+    case ErrorCode::kDiverged:
+      return "diverged";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
   }
   return "unknown";
 }

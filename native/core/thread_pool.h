@@ -25,9 +25,9 @@ class ThreadPool {
   // The task must not throw.
   template <class Task>
   void run(int count, const Task& task) {
-    run_erased(count, [](const void* t, int index, int thread) {
-      (*static_cast<const Task*>(t))(index, thread);
-    }, &task);
+    run_erased(
+        count, [](const void* t, int index, int thread) { (*static_cast<const Task*>(t))(index, thread); },
+        &task);
   }
 
   static constexpr int kMaxThreads = 16;

@@ -44,8 +44,8 @@ std::string to_string(const Augmentation& augmentation);
 // 0 … 255, bilinear). Deterministic in (seed, epoch, index); allocates nothing (any scratch it
 // needs is of fixed size or on the stack).
 void augment_image(const Augmentation& augmentation, std::uint64_t seed, std::uint64_t epoch,
-                   std::uint64_t index, const std::uint8_t* image, int channels, int height,
-                   int width, real* out);
+                   std::uint64_t index, const std::uint8_t* image, int channels, int height, int width,
+                   real* out);
 
 // mixup (Zhang et al. 2018): a training image is blended with `other`, a position in the same
 // batch, with weight `lambda` on the image itself. lambda = 1 where mixup is off.

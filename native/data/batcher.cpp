@@ -27,8 +27,8 @@ Batcher::Batcher(int channels, int height, int width, int lanes, int max_batch, 
   others_.reserve(images);
 }
 
-void Batcher::load_training(const Split& split, int population, const Augmentation& augmentation, std::uint64_t seed,
-                            std::uint64_t epoch, int first, int count, ThreadPool& pool) {
+void Batcher::load_training(const Split& split, int population, const Augmentation& augmentation,
+                            std::uint64_t seed, std::uint64_t epoch, int first, int count, ThreadPool& pool) {
   shuffle(seed, epoch, population);
   const auto n = static_cast<std::size_t>(count);
   labels_.resize(n);
@@ -47,7 +47,8 @@ void Batcher::load_training(const Split& split, int population, const Augmentati
   each([&](int slot) {
     const auto s = static_cast<std::size_t>(slot);
     const std::uint32_t index = order_[static_cast<std::size_t>(first + slot)];
-    const std::uint8_t* image = split.images.data() + static_cast<std::size_t>(index) * static_cast<std::size_t>(size);
+    const std::uint8_t* image =
+        split.images.data() + static_cast<std::size_t>(index) * static_cast<std::size_t>(size);
     real* decoded = decoded_.data() + static_cast<std::size_t>(slot) * static_cast<std::size_t>(size);
     if (augment) {
       augment_image(augmentation, seed, epoch, index, image, channels_, height_, width_, decoded);

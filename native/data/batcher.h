@@ -18,15 +18,14 @@ namespace espalier {
 class Batcher {
  public:
   // `mean` and `standard_deviation` per channel, of pixels scaled to [0, 1]; empty: 0 and 1.
-  Batcher(int channels, int height, int width, int lanes, int max_batch,
-          std::span<const double> mean, std::span<const double> standard_deviation);
+  Batcher(int channels, int height, int width, int lanes, int max_batch, std::span<const double> mean,
+          std::span<const double> standard_deviation);
 
   // Images and labels of a training batch: positions [first, first + count) of the shuffled order
   // of `epoch` over the first `population` images of `split`. Afterwards images(), labels(),
   // other_labels() and lambdas() describe it.
-  void load_training(const Split& split, int population, const Augmentation& augmentation,
-                     std::uint64_t seed, std::uint64_t epoch, int first, int count,
-                     ThreadPool& pool);
+  void load_training(const Split& split, int population, const Augmentation& augmentation, std::uint64_t seed,
+                     std::uint64_t epoch, int first, int count, ThreadPool& pool);
 
   // Images [0, count) of `bytes`, as they are.
   void load_plain(const std::uint8_t* bytes, int count, ThreadPool& pool);

@@ -104,14 +104,16 @@ Dataset load_idx_folder(const fs::path& folder, const fs::path& train_images) {
   const File images = load_file(train_images), labels = need("train-labels-idx1-ubyte");
   const bool letters = train_images.filename().string().starts_with("emnist");
   // MNIST calls its test files t10k, EMNIST calls them test.
-  const auto test_images_path = find_idx(folder, letters ? "test-images-idx3-ubyte" : "t10k-images-idx3-ubyte");
+  const auto test_images_path =
+      find_idx(folder, letters ? "test-images-idx3-ubyte" : "t10k-images-idx3-ubyte");
   File test_images, test_labels;
   if (test_images_path) {
     test_images = load_file(*test_images_path);
     test_labels = need(letters ? "test-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte");
   }
   Dataset dataset = load_idx(images.view(), labels.view(), test_images.view(), test_labels.view());
-  dataset.name = folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string();
+  dataset.name =
+      folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string();
   if (letters) transpose_images(dataset);
   return dataset;
 }
@@ -169,7 +171,8 @@ void read_classes(const std::vector<fs::path>& folders, PngClasses& classes) {
       if (classes.first.channels == 0) classes.first = image;
       if (image.height != classes.first.height || image.width != classes.first.width) {
         fail_data(path.string(), "is " + std::to_string(image.width) + "x" + std::to_string(image.height) +
-                                     " pixels, but the first image is " + std::to_string(classes.first.width) + "x" +
+                                     " pixels, but the first image is " +
+                                     std::to_string(classes.first.width) + "x" +
                                      std::to_string(classes.first.height) + "; all must have one size");
       }
       classes.images.insert(classes.images.end(), image.pixels.begin(), image.pixels.end());
@@ -190,11 +193,14 @@ Dataset load_png_folder(const fs::path& folder) {
   PngClasses test{.names = classes.names, .first = classes.first};
   read_classes(class_folders(folder / "test"), test);
   if (test.names.size() != classes.names.size()) {
-    fail_data((folder / "test").string(), "has the class " + test.names.back() + ", which train/ does not have");
+    fail_data((folder / "test").string(),
+              "has the class " + test.names.back() + ", which train/ does not have");
   }
   // What load_images put aside for testing is for training after all.
-  dataset.train.images.insert(dataset.train.images.end(), dataset.test.images.begin(), dataset.test.images.end());
-  dataset.train.labels.insert(dataset.train.labels.end(), dataset.test.labels.begin(), dataset.test.labels.end());
+  dataset.train.images.insert(dataset.train.images.end(), dataset.test.images.begin(),
+                              dataset.test.images.end());
+  dataset.train.labels.insert(dataset.train.labels.end(), dataset.test.labels.begin(),
+                              dataset.test.labels.end());
   dataset.test = {std::move(test.images), std::move(test.labels)};
   return dataset;
 }
@@ -208,10 +214,11 @@ Dataset load_folder(const fs::path& folder) {
   const auto entries = sorted_entries(folder);
   if (entries.size() == 1 && fs::is_directory(entries.front())) return load_folder(entries.front());
   if (fs::is_directory(folder / "mnist")) return load_folder(folder / "mnist");
-  fail_data(folder.string(),
-            "holds no dataset: neither IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-            "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, raw or .gz), nor CIFAR-10's data_batch_1.bin, nor a "
-            "folder of PNGs for each class");
+  fail_data(
+      folder.string(),
+      "holds no dataset: neither IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+      "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, raw or .gz), nor CIFAR-10's data_batch_1.bin, nor a "
+      "folder of PNGs for each class");
 }
 
 Dataset load_synthetic(const std::string& source, std::uint64_t seed) {
@@ -221,7 +228,8 @@ Dataset load_synthetic(const std::string& source, std::uint64_t seed) {
     const char* end = source.data() + source.size();
     const auto [stop, error] = std::from_chars(begin, end, count);
     if (error != std::errc{} || stop != end || count < 24 || count > 1000000) {
-      throw Error(ErrorCode::kArgument, source, "needs a number of images from 24 to 1000000 behind the colon");
+      throw Error(ErrorCode::kArgument, source,
+                  "needs a number of images from 24 to 1000000 behind the colon");
     }
   }
   return synthetic_digits(count, std::max(count / 6, 10), seed);

@@ -45,7 +45,8 @@ Idx parse_idx(const NamedBytes& file) {
                         ", and IDX images start with 0x00000803, labels with 0x00000801");
   }
   if (bytes[2] != 0x08) {
-    fail(file.name, "holds IDX values of type " + std::to_string(bytes[2]) + "; only bytes (type 8) are read");
+    fail(file.name,
+         "holds IDX values of type " + std::to_string(bytes[2]) + "; only bytes (type 8) are read");
   }
   const std::size_t count = bytes[3];
   if (count < 1 || count > 4) {
@@ -66,7 +67,8 @@ Idx parse_idx(const NamedBytes& file) {
                           "; from 1 to " + std::to_string(kMaxExtent) + " is possible");
     }
     if (extent > 0 && size > kMaxBytes / extent) {
-      fail(file.name, "says that it holds more than " + std::to_string(kMaxBytes) + " values; its header is damaged");
+      fail(file.name,
+           "says that it holds more than " + std::to_string(kMaxBytes) + " values; its header is damaged");
     }
     size *= extent;
   }
@@ -79,7 +81,8 @@ Idx parse_idx(const NamedBytes& file) {
   }
   if (idx.values.size() > expected) {
     fail(file.name, "has " + bytes_text(idx.values.size() - expected) + " behind the " +
-                        std::to_string(idx.dimensions[0]) + " items that its header counts; the count is wrong");
+                        std::to_string(idx.dimensions[0]) +
+                        " items that its header counts; the count is wrong");
   }
   return idx;
 }
@@ -95,9 +98,10 @@ Images load_idx_pair(const NamedBytes& image_file, const NamedBytes& label_file)
   const Idx images = parse_idx(image_file);
   const Idx labels = parse_idx(label_file);
   if (images.dimensions.size() < 3) {
-    fail(image_file.name, images.dimensions.size() == 1
-                              ? "holds labels (1 dimension), but images are needed here; are two files swapped?"
-                              : "has 2 dimensions; images have 3 (count, height, width) or 4");
+    fail(image_file.name,
+         images.dimensions.size() == 1
+             ? "holds labels (1 dimension), but images are needed here; are two files swapped?"
+             : "has 2 dimensions; images have 3 (count, height, width) or 4");
   }
   if (labels.dimensions.size() != 1) {
     fail(label_file.name, "has " + std::to_string(labels.dimensions.size()) +
@@ -145,7 +149,8 @@ PixelStatistics pixel_statistics(const Dataset& dataset) {
     // Integer sums: exact in any order.
     std::uint64_t sum = 0, squares = 0;
     for (std::size_t i = 0; i < dataset.train.labels.size(); ++i) {
-      const std::uint8_t* p = dataset.train.images.data() + (i * static_cast<std::size_t>(dataset.channels) + c) * pixels;
+      const std::uint8_t* p =
+          dataset.train.images.data() + (i * static_cast<std::size_t>(dataset.channels) + c) * pixels;
       for (std::size_t k = 0; k < pixels; ++k) {
         sum += p[k];
         squares += std::uint64_t{p[k]} * p[k];
@@ -175,8 +180,8 @@ void split_validation(Dataset& dataset, int count) {
   train.labels.resize(train.labels.size() - static_cast<std::size_t>(count));
 }
 
-Dataset load_idx(const NamedBytes& train_images, const NamedBytes& train_labels, const NamedBytes& test_images,
-                 const NamedBytes& test_labels) {
+Dataset load_idx(const NamedBytes& train_images, const NamedBytes& train_labels,
+                 const NamedBytes& test_images, const NamedBytes& test_labels) {
   Images train = load_idx_pair(train_images, train_labels);
   Dataset dataset{.name = train_images.name,
                   .channels = train.channels,
@@ -186,10 +191,11 @@ Dataset load_idx(const NamedBytes& train_images, const NamedBytes& train_labels,
   if (!test_images.bytes.empty() || !test_labels.bytes.empty()) {
     Images test = load_idx_pair(test_images, test_labels);
     if (test.channels != dataset.channels || test.height != dataset.height || test.width != dataset.width) {
-      fail(test_images.name, "has images of " + std::to_string(test.channels) + "x" + std::to_string(test.height) +
-                                 "x" + std::to_string(test.width) + ", but those of " + train_images.name + " are " +
-                                 std::to_string(dataset.channels) + "x" + std::to_string(dataset.height) + "x" +
-                                 std::to_string(dataset.width) + "; the two do not belong together");
+      fail(test_images.name, "has images of " + std::to_string(test.channels) + "x" +
+                                 std::to_string(test.height) + "x" + std::to_string(test.width) +
+                                 ", but those of " + train_images.name + " are " +
+                                 std::to_string(dataset.channels) + "x" + std::to_string(dataset.height) +
+                                 "x" + std::to_string(dataset.width) + "; the two do not belong together");
     }
     dataset.test = std::move(test.split);
   } else {
@@ -214,7 +220,8 @@ Dataset load_idx(const NamedBytes& train_images, const NamedBytes& train_labels,
   // EMNIST letters count from 1.
   const bool letters = first == 1 && classes == 26;
   for (int c = 0; c < classes; ++c) {
-    dataset.class_names.push_back(letters ? std::string(1, static_cast<char>('a' + c)) : std::to_string(c + first));
+    dataset.class_names.push_back(letters ? std::string(1, static_cast<char>('a' + c))
+                                          : std::to_string(c + first));
   }
   split_validation(dataset);
   return dataset;
@@ -226,7 +233,8 @@ Dataset load_cifar10(std::span<const NamedBytes> train_batches, const NamedBytes
                   .channels = 3,
                   .height = 32,
                   .width = 32,
-                  .class_names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}};
+                  .class_names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
+                                  "ship", "truck"}};
   const auto append = [&](const NamedBytes& file, Split& split) {
     if (file.bytes.empty()) fail(file.name, "is empty; a CIFAR-10 batch has records of 3073 bytes");
     if (file.bytes.size() % kRecord != 0) {
@@ -254,18 +262,23 @@ Dataset load_cifar10(std::span<const NamedBytes> train_batches, const NamedBytes
   return dataset;
 }
 
-Dataset load_images(std::string name, std::vector<std::string> class_names, int channels, int height, int width,
-                    std::span<const std::uint8_t> images, std::span<const std::uint16_t> labels) {
-  Dataset dataset{.name = std::move(name), .channels = channels, .height = height, .width = width,
+Dataset load_images(std::string name, std::vector<std::string> class_names, int channels, int height,
+                    int width, std::span<const std::uint8_t> images, std::span<const std::uint16_t> labels) {
+  Dataset dataset{.name = std::move(name),
+                  .channels = channels,
+                  .height = height,
+                  .width = width,
                   .class_names = std::move(class_names)};
   if (dataset.classes() < 2) fail(dataset.name, "has only one class; a classifier needs two or more");
-  if (channels < 1 || height < 1 || width < 1 || channels > 1024 || height > kMaxExtent || width > kMaxExtent) {
+  if (channels < 1 || height < 1 || width < 1 || channels > 1024 || height > kMaxExtent ||
+      width > kMaxExtent) {
     fail(dataset.name, "has images of an impossible size");
   }
   if (labels.empty()) fail(dataset.name, "has 0 images; there is nothing to learn from");
   if (images.size() != labels.size() * static_cast<std::size_t>(dataset.image_size())) {
-    fail(dataset.name, "has " + bytes_text(images.size()) + " of pixels for " + std::to_string(labels.size()) +
-                           " labels; " + bytes_text(labels.size() * static_cast<std::size_t>(dataset.image_size())) +
+    fail(dataset.name, "has " + bytes_text(images.size()) + " of pixels for " +
+                           std::to_string(labels.size()) + " labels; " +
+                           bytes_text(labels.size() * static_cast<std::size_t>(dataset.image_size())) +
                            " are needed");
   }
   for (const std::uint16_t label : labels) {
@@ -285,7 +298,8 @@ Dataset load_images(std::string name, std::vector<std::string> class_names, int 
 }
 
 void transpose_images(Dataset& dataset) {
-  const auto height = static_cast<std::size_t>(dataset.height), width = static_cast<std::size_t>(dataset.width);
+  const auto height = static_cast<std::size_t>(dataset.height),
+             width = static_cast<std::size_t>(dataset.width);
   std::vector<std::uint8_t> plane(height * width);
   for (Split* split : {&dataset.train, &dataset.validation, &dataset.test}) {
     for (std::size_t at = 0; at < split->images.size(); at += plane.size()) {
@@ -311,9 +325,10 @@ std::vector<std::uint8_t> idx_header(std::initializer_list<std::size_t> dimensio
 }  // namespace
 
 std::vector<std::uint8_t> write_idx_images(const Split& split, int channels, int height, int width) {
-  const auto c = static_cast<std::size_t>(channels), h = static_cast<std::size_t>(height), w = static_cast<std::size_t>(width);
-  std::vector<std::uint8_t> bytes = channels == 1 ? idx_header({split.labels.size(), h, w})
-                                                  : idx_header({split.labels.size(), c, h, w});
+  const auto c = static_cast<std::size_t>(channels), h = static_cast<std::size_t>(height),
+             w = static_cast<std::size_t>(width);
+  std::vector<std::uint8_t> bytes =
+      channels == 1 ? idx_header({split.labels.size(), h, w}) : idx_header({split.labels.size(), c, h, w});
   bytes.insert(bytes.end(), split.images.begin(), split.images.end());
   return bytes;
 }

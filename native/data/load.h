@@ -29,9 +29,8 @@ Dataset load_cifar10(std::span<const NamedBytes> train_batches, const NamedBytes
 
 // Images already decoded to bytes, one after the other, with one label each (what the page makes
 // of a dropped folder). Every sixth image of each class becomes the test split.
-Dataset load_images(std::string name, std::vector<std::string> class_names, int channels,
-                    int height, int width, std::span<const std::uint8_t> images,
-                    std::span<const std::uint16_t> labels);
+Dataset load_images(std::string name, std::vector<std::string> class_names, int channels, int height,
+                    int width, std::span<const std::uint8_t> images, std::span<const std::uint16_t> labels);
 
 // EMNIST stores its images transposed: undoes it.
 void transpose_images(Dataset& dataset);
@@ -44,8 +43,7 @@ std::vector<std::uint8_t> write_idx_labels(const Split& split);
 // `--data`: "synthetic[:N]", a folder of IDX files (raw or .gz; the names of MNIST, Fashion-MNIST,
 // KMNIST, EMNIST), of CIFAR-10's binary batches, or of one folder of PNGs per class (optionally
 // below train/ and test/). `validation` as in split_validation. Native only.
-Dataset load_dataset(const std::string& source, std::uint64_t seed,
-                     int validation = kDefaultValidation);
+Dataset load_dataset(const std::string& source, std::uint64_t seed, int validation = kDefaultValidation);
 
 // A file's bytes, gunzipped when it starts with gzip's magic. Error{kIo}/{kData}.
 std::vector<std::uint8_t> read_file(const std::string& path);

@@ -25,7 +25,8 @@ Image read_png(const std::string& path, int channels) {
   std::vector<std::uint8_t> interleaved(PNG_IMAGE_SIZE(png));
   const png_color black{};  // transparent pixels are background
   if (!png_image_finish_read(&png, &black, interleaved.data(), 0, nullptr)) fail(png.message);
-  Image image{.channels = channels, .height = static_cast<int>(png.height), .width = static_cast<int>(png.width)};
+  Image image{
+      .channels = channels, .height = static_cast<int>(png.height), .width = static_cast<int>(png.width)};
   image.pixels.resize(interleaved.size());
   const auto count = static_cast<std::size_t>(channels);
   for (std::size_t i = 0; i < pixels; ++i) {

@@ -34,8 +34,12 @@ void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters) 
     for (const ParameterInfo& info : graph.nodes[n].parameters) {
       real* value = parameters.value.data() + info.offset;
       switch (info.initializer) {
-        case Initializer::kZero: std::fill_n(value, info.size, real{0}); break;
-        case Initializer::kOne: std::fill_n(value, info.size, real{1}); break;
+        case Initializer::kZero:
+          std::fill_n(value, info.size, real{0});
+          break;
+        case Initializer::kOne:
+          std::fill_n(value, info.size, real{1});
+          break;
         case Initializer::kUniform: {
           const double bound = math::sqrt((is_rectified(graph, n) ? 6.0 : 3.0) / info.fan_in);
           Random random(seed, RandomStream::kInitialization, tensor);
@@ -50,8 +54,7 @@ void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters) 
   }
 }
 
-Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
-                   const PlanOptions& options)
+Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool, const PlanOptions& options)
     : graph_(graph), kernels_(kernels), pool_(pool) {
   PlanOptions with_threads = options;
   with_threads.threads = pool.threads();
@@ -66,42 +69,63 @@ void Executor::prepare(const Parameters& parameters) {
   pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
     const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
     if (!node.op->prepare) return;
-    node.op->prepare(node, kernels_, parameters.value.data(),
-                     at(plan_.packed[static_cast<std::size_t>(n)]), plan_.training);
+    node.op->prepare(node, kernels_, parameters.value.data(), at(plan_.packed[static_cast<std::size_t>(n)]),
+                     plan_.training);
   });
 }
 
 BatchResult Executor::train(const Batch& batch, LossFunction loss, double label_smoothing,
                             Parameters& parameters) {
-  const Call call{batch, loss, label_smoothing, parameters.value.data()};
-  real* shards = at(plan_.shard_gradients);
-  std::fill_n(shards, plan_.shard_gradient_size * kShards, real{0});
+  begin(batch, loss, label_smoothing, parameters);
+  while (advance()) {
+  }
+  return finish();
+}
 
+void Executor::begin(const Batch& batch, LossFunction loss, double label_smoothing, Parameters& parameters) {
+  call_ = {batch, loss, label_smoothing, parameters.value.data()};
+  parameters_ = &parameters;
+  next_sweep_ = 0;
+  std::fill_n(at(plan_.shard_gradients), plan_.shard_gradient_size * kShards, real{0});
+}
+
+bool Executor::advance() {
+  const Plan::Sweep& sweep = plan_.sweeps[next_sweep_];
+  run_sweep(sweep, call_, parameters_->gradient.data());
+  for (const int n : sweep.reduce_statistics) {
+    const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+    node.op->reduce_statistics(batch_context(n, call_, *parameters_));
+  }
+  for (const int n : sweep.reduce_gradients) {
+    const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+    node.op->reduce_gradients(batch_context(n, call_, *parameters_));
+  }
+  return ++next_sweep_ < plan_.sweeps.size();
+}
+
+BatchResult Executor::finish() {
   for (const Plan::Sweep& sweep : plan_.sweeps) {
-    run_sweep(sweep, call, parameters.gradient.data());
     for (const int n : sweep.reduce_statistics) {
       const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
-      node.op->reduce_statistics(batch_context(n, call, parameters));
-    }
-    for (const int n : sweep.reduce_gradients) {
-      const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
-      node.op->reduce_gradients(batch_context(n, call, parameters));
+      node.op->move_running_statistics(batch_context(n, call_, *parameters_));
     }
   }
-
+  const real* shards = at(plan_.shard_gradients);
   const std::int64_t size = plan_.shard_gradient_size;
   for (std::int64_t i = 0; i < size; ++i) {
     real sum = shards[i];
     for (int shard = 1; shard < kShards; ++shard) sum += shards[shard * size + i];
-    parameters.gradient[static_cast<std::size_t>(i)] = sum;
+    parameters_->gradient[static_cast<std::size_t>(i)] = sum;
   }
 
+  const Batch& batch = call_.batch;
   BatchResult result;
   for (int i = 0; i < batch.count; ++i) {
     result.loss += losses_[static_cast<std::size_t>(i)];
     result.correct += predictions_[static_cast<std::size_t>(i)] == batch.targets[i].label ? 1 : 0;
   }
   result.loss /= batch.count;
+  parameters_ = nullptr;
   return result;
 }
 
@@ -117,8 +141,7 @@ void Executor::infer(const Batch& batch, const Parameters& parameters, real* log
     const int valid = std::min(lanes, batch.count - block * lanes);
     for (int lane = 0; lane < valid; ++lane) {
       for (int c = 0; c < classes; ++c) {
-        logits[(static_cast<std::int64_t>(block) * lanes + lane) * classes + c] =
-            out[c * lanes + lane];
+        logits[(static_cast<std::int64_t>(block) * lanes + lane) * classes + c] = out[c * lanes + lane];
       }
     }
   });
@@ -162,8 +185,7 @@ void Executor::run_sweep(const Plan::Sweep& sweep, const Call& call, real* gradi
   }
 }
 
-void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, int shard,
-                         int thread) {
+void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, int shard, int thread) {
   const int lanes = plan_.lanes;
   const int first_image = block * lanes;
   const int valid = std::min(lanes, call.batch.count - first_image);
@@ -193,12 +215,10 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
         .grad_in = grad_in.data(),
         .value = call.value,
         .packed = at(plan_.packed[n]),
-        .gradient = plan_.training ? at(plan_.shard_gradients + shard * plan_.shard_gradient_size)
-                                   : nullptr,
+        .gradient = plan_.training ? at(plan_.shard_gradients + shard * plan_.shard_gradient_size) : nullptr,
         .stash = plan_.training ? at(plan_.stash[n]) : nullptr,
         .statistics = at(plan_.statistics[n]),
-        .partial = partials ? at(plan_.partials[n]) + block * groups * 2 * node.in_shape().channels
-                            : nullptr,
+        .partial = partials ? at(plan_.partials[n]) + block * groups * 2 * node.in_shape().channels : nullptr,
         .image_in_round = first_image % kRoundImages,
         .valid = valid,
         .image_in_batch = static_cast<std::uint64_t>(first_image),
@@ -206,11 +226,20 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
         .step = call.batch.step,
         .training = plan_.training};
     switch (step.action) {
-      case Plan::Action::kForward: op.forward(context); break;
-      case Plan::Action::kPartialStatistics: op.partial_statistics(context); break;
-      case Plan::Action::kPartialGradients: op.partial_gradients(context); break;
-      case Plan::Action::kBackward: op.backward(context); break;
-      case Plan::Action::kLoss: break;
+      case Plan::Action::kForward:
+        op.forward(context);
+        break;
+      case Plan::Action::kPartialStatistics:
+        op.partial_statistics(context);
+        break;
+      case Plan::Action::kPartialGradients:
+        op.partial_gradients(context);
+        break;
+      case Plan::Action::kBackward:
+        op.backward(context);
+        break;
+      case Plan::Action::kLoss:
+        break;
     }
     for (std::size_t i = 0; i < step.accumulate_to.size(); ++i) {
       if (real* sum = resolve(step.accumulate_to[i], call, block, thread)) {
@@ -221,8 +250,7 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
   }
 }
 
-void Executor::run_loss(const Plan::Step& step, const Call& call, int block, int valid,
-                        int thread) {
+void Executor::run_loss(const Plan::Step& step, const Call& call, int block, int valid, int thread) {
   const auto first = static_cast<std::size_t>(block) * static_cast<std::size_t>(plan_.lanes);
   call.loss({.kernels = kernels_,
              .logits = resolve(step.in[0], call, block, thread),
@@ -238,12 +266,15 @@ void Executor::run_loss(const Plan::Step& step, const Call& call, int block, int
 
 real* Executor::resolve(const Plan::Buffer& buffer, const Call& call, int block, int thread) {
   switch (buffer.scope) {
-    case Plan::Scope::kNone: return nullptr;
+    case Plan::Scope::kNone:
+      return nullptr;
     case Plan::Scope::kImages:
       // Only ever read: layers get it as an input.
       return const_cast<real*>(call.batch.images) + block * buffer.size;
-    case Plan::Scope::kBlock: return at(plan_.threads + thread * plan_.thread_size + buffer.offset);
-    case Plan::Scope::kBatch: return at(buffer.offset + block * buffer.size);
+    case Plan::Scope::kBlock:
+      return at(plan_.threads + thread * plan_.thread_size + buffer.offset);
+    case Plan::Scope::kBatch:
+      return at(buffer.offset + block * buffer.size);
   }
   return nullptr;
 }

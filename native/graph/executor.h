@@ -77,8 +77,14 @@ class Executor {
   void prepare(const Parameters& parameters);
 
   // Mean loss and gradients (into parameters.gradient) of one batch; running statistics move.
-  BatchResult train(const Batch& batch, LossFunction loss, double label_smoothing,
-                    Parameters& parameters);
+  BatchResult train(const Batch& batch, LossFunction loss, double label_smoothing, Parameters& parameters);
+
+  // The same in pieces, for those who must answer in between: begin(), advance() until it is false,
+  // finish(). The values of the parameters change in finish() only, so a step that is begun and never
+  // finished has not happened. The batch and the parameters must stay as they are meanwhile.
+  void begin(const Batch& batch, LossFunction loss, double label_smoothing, Parameters& parameters);
+  bool advance();  // one sweep over the batch
+  BatchResult finish();
 
   // Outputs of the last layer, [count][classes].
   void infer(const Batch& batch, const Parameters& parameters, real* logits);
@@ -90,7 +96,7 @@ class Executor {
  private:
   // What every block of one call shares.
   struct Call {
-    const Batch& batch;
+    Batch batch;
     LossFunction loss = nullptr;
     double label_smoothing = 0;
     const real* value = nullptr;
@@ -107,6 +113,9 @@ class Executor {
   ThreadPool& pool_;
   Plan plan_;
   aligned_vector<real> arena_;
+  Call call_;                         // of the step under way
+  Parameters* parameters_ = nullptr;  // its parameters; null: none is under way
+  std::size_t next_sweep_ = 0;
   aligned_vector<double> losses_;
   aligned_vector<int> predictions_;
 };

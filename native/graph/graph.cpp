@@ -33,8 +33,7 @@ std::string joined(const Names& names) {
 }
 
 std::string number_text(double value) {
-  return value == std::floor(value) ? std::to_string(static_cast<long long>(value))
-                                    : json(value).dump();
+  return value == std::floor(value) ? std::to_string(static_cast<long long>(value)) : json(value).dump();
 }
 
 // Reads one layer's fields through its table.
@@ -52,8 +51,8 @@ class FieldReader {
     if (!value.is_number_integer()) fail(where_, "must be a whole number, found " + shown(value));
     const double number = value.get<double>();
     if (number < field_.minimum || number > field_.maximum) {
-      fail(where_, "must be from " + number_text(field_.minimum) + " to " +
-                       number_text(field_.maximum) + ", found " + shown(value));
+      fail(where_, "must be from " + number_text(field_.minimum) + " to " + number_text(field_.maximum) +
+                       ", found " + shown(value));
     }
     return static_cast<int>(number);
   }
@@ -64,8 +63,8 @@ class FieldReader {
       return;
     }
     if (value_.is_string() && !field_.keyword.empty()) {
-      fail(where_, "must be a whole number or \"" + std::string(field_.keyword) + "\", found " +
-                       shown(value_));
+      fail(where_,
+           "must be a whole number or \"" + std::string(field_.keyword) + "\", found " + shown(value_));
     }
     target = integer(value_);
   }
@@ -74,8 +73,8 @@ class FieldReader {
     if (!value_.is_number()) fail(where_, "must be a number, found " + shown(value_));
     target = value_.get<double>();
     if (!(target >= field_.minimum && target <= field_.maximum)) {
-      fail(where_, "must be from " + number_text(field_.minimum) + " to " +
-                       number_text(field_.maximum) + ", found " + shown(value_));
+      fail(where_, "must be from " + number_text(field_.minimum) + " to " + number_text(field_.maximum) +
+                       ", found " + shown(value_));
     }
   }
 
@@ -106,14 +105,16 @@ class FieldReader {
       const int horizontal = integer(value_[1]);
       target = {Padding::Mode::kExplicit, vertical, horizontal, vertical, horizontal};
     } else if (value_.is_array() && value_.size() == 4) {
-      target = {Padding::Mode::kExplicit, integer(value_[0]), integer(value_[1]),
-                integer(value_[2]), integer(value_[3])};
+      target = {Padding::Mode::kExplicit, integer(value_[0]), integer(value_[1]), integer(value_[2]),
+                integer(value_[3])};
     } else if (value_.is_number()) {
       const int all = integer(value_);
       target = {Padding::Mode::kExplicit, all, all, all, all};
     } else {
-      fail(where_, "must be \"same\", \"valid\", a whole number, [vertical, horizontal] or [top, "
-                   "left, bottom, right], found " + shown(value_));
+      fail(where_,
+           "must be \"same\", \"valid\", a whole number, [vertical, horizontal] or [top, "
+           "left, bottom, right], found " +
+               shown(value_));
     }
   }
 
@@ -131,13 +132,12 @@ const json& required(const json& object, const char* field, const std::string& w
   return *found;
 }
 
-int extent(const json& object, const char* field, int minimum, int maximum,
-           const std::string& where) {
+int extent(const json& object, const char* field, int minimum, int maximum, const std::string& where) {
   const json& value = required(object, field, where);
   if (!value.is_number_integer() || value.get<double>() < minimum || value.get<double>() > maximum) {
     fail((where == "spec" ? "" : where + ".") + std::string(field),
-         "must be a whole number from " + std::to_string(minimum) + " to " +
-             std::to_string(maximum) + ", found " + shown(value));
+         "must be a whole number from " + std::to_string(minimum) + " to " + std::to_string(maximum) +
+             ", found " + shown(value));
   }
   return value.get<int>();
 }
@@ -163,8 +163,7 @@ InputInfo read_input(const json& spec) {
   info.shape = {extent(input, "channels", 1, 1024, "input"), extent(input, "height", 1, 4096, "input"),
                 extent(input, "width", 1, 4096, "input")};
   for (const auto& [key, value] : input.items()) {
-    static const std::set<std::string> known{"channels", "height", "width", "mean",
-                                             "standard_deviation"};
+    static const std::set<std::string> known{"channels", "height", "width", "mean", "standard_deviation"};
     if (!known.contains(key)) fail("input." + key, "is unknown; an input has " + joined(known));
   }
   info.mean = channel_numbers(input, "mean", info.shape.channels);
@@ -188,8 +187,7 @@ std::vector<int> read_inputs(const json& layer, const Graph& graph, const Node& 
   if (found == layer.end()) {
     if (node.op->min_inputs > 1) {
       fail(node.name + ".inputs", "is missing; name the " + std::to_string(node.op->min_inputs) +
-                                      " or more layers that " + std::string(node.op->name) +
-                                      " takes");
+                                      " or more layers that " + std::string(node.op->name) + " takes");
     }
     return {previous};
   }
@@ -213,8 +211,7 @@ std::vector<int> read_inputs(const json& layer, const Graph& graph, const Node& 
          "names " + std::to_string(count) + " layers; " + std::string(node.op->name) + " takes " +
              (node.op->min_inputs == node.op->max_inputs
                   ? std::to_string(node.op->min_inputs)
-                  : std::to_string(node.op->min_inputs) + " to " +
-                        std::to_string(node.op->max_inputs)));
+                  : std::to_string(node.op->min_inputs) + " to " + std::to_string(node.op->max_inputs)));
   }
   return inputs;
 }
@@ -247,15 +244,14 @@ void read_layer(const json& layer, Graph& graph) {
   node.index = static_cast<std::uint32_t>(index);
   node.op = type.is_string() ? find_op(type.get<std::string>()) : nullptr;
   if (!node.op) {
-    fail(position + ".type",
-         "unknown layer " + shown(type) + "; the layers are " + joined(layer_names()));
+    fail(position + ".type", "unknown layer " + shown(type) + "; the layers are " + joined(layer_names()));
   }
   const auto name = layer.find("name");
   if (name != layer.end() && (!name->is_string() || name->get<std::string>().empty())) {
     fail(position + ".name", "must be a text, found " + shown(*name));
   }
-  node.name = name != layer.end() ? name->get<std::string>()
-                                  : std::string(node.op->name) + std::to_string(index + 1);
+  node.name =
+      name != layer.end() ? name->get<std::string>() : std::string(node.op->name) + std::to_string(index + 1);
   if (node.name == "input") fail(position + ".name", "\"input\" is the image's own name");
   for (const Node& other : graph.nodes) {
     if (other.name == node.name) {
@@ -353,8 +349,7 @@ std::vector<const ParameterInfo*> Graph::parameters() const {
 Graph compile(const json& spec) {
   if (!spec.is_object()) fail("spec", "must be a JSON object, found " + shown(spec));
   for (const auto& [key, value] : spec.items()) {
-    static const std::set<std::string> known{"$schema", "name", "description", "input", "classes",
-                                             "layers"};
+    static const std::set<std::string> known{"$schema", "name", "description", "input", "classes", "layers"};
     if (!known.contains(key)) fail(key, "is unknown; a spec has " + joined(known));
   }
   Graph graph;

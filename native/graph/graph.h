@@ -31,8 +31,8 @@ struct Graph {
   const Shape& value_shape(int value) const {
     return value == 0 ? input.shape : nodes[static_cast<std::size_t>(value - 1)].out_shape;
   }
-  std::int64_t parameter_count() const;  // padding excluded, running statistics excluded
-  std::int64_t macs() const;             // multiply-accumulates for one image
+  std::int64_t parameter_count() const;                  // padding excluded, running statistics excluded
+  std::int64_t macs() const;                             // multiply-accumulates for one image
   std::vector<const ParameterInfo*> parameters() const;  // in file order
 };
 

@@ -42,11 +42,10 @@ std::int64_t place(std::vector<Lifetime*> lifetimes) {
     }
     lifetime->offset = offset;
     total = std::max(total, offset + lifetime->size);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), lifetime,
-                                   [](const Lifetime* a, const Lifetime* b) {
-                                     return a->offset < b->offset;
-                                   }),
-                  lifetime);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), lifetime,
+                         [](const Lifetime* a, const Lifetime* b) { return a->offset < b->offset; }),
+        lifetime);
   }
   return total;
 }
@@ -131,9 +130,8 @@ class Planner {
       }
       for (int n = 0; n < node_count_; ++n) {
         if (!whole_batch(n) || segment_of(node(n).inputs[0]) != segment) continue;
-        drafts_.back().push_back({.action = Plan::Action::kPartialStatistics,
-                                  .node = n,
-                                  .in = {value_key(node(n).inputs[0])}});
+        drafts_.back().push_back(
+            {.action = Plan::Action::kPartialStatistics, .node = n, .in = {value_key(node(n).inputs[0])}});
         plan_.sweeps.back().reduce_statistics.push_back(n);
       }
     }
@@ -265,8 +263,8 @@ class Planner {
       return offsets;
     };
     plan_.packed = per_node([](const Node& n) { return n.op->packed_size ? n.op->packed_size(n) : 0; });
-    plan_.statistics = per_node(
-        [](const Node& n) { return n.op->statistics_size ? n.op->statistics_size(n) : 0; });
+    plan_.statistics =
+        per_node([](const Node& n) { return n.op->statistics_size ? n.op->statistics_size(n) : 0; });
     if (options_.training) {
       plan_.stash = per_node([](const Node& n) { return n.op->stash_size ? n.op->stash_size(n) : 0; });
       plan_.partials = per_node([this](const Node& n) -> std::int64_t {
@@ -304,8 +302,7 @@ class Planner {
 
   template <class Visit>
   static void for_each_key(const Draft& draft, Visit&& visit) {
-    for (const auto* keys :
-         {&draft.in, &draft.out, &draft.grad_out, &draft.grad_in, &draft.accumulate_to}) {
+    for (const auto* keys : {&draft.in, &draft.out, &draft.grad_out, &draft.grad_in, &draft.accumulate_to}) {
       for (const Key& key : *keys) {
         if (key.value >= 0) visit(key);
       }
@@ -378,7 +375,8 @@ class Planner {
         case Plan::Scope::kImages:
           return {Plan::Scope::kImages, 0,
                   static_cast<std::int64_t>(graph_.input.shape.size()) * plan_.lanes};
-        case Plan::Scope::kBatch: return batch_buffers_.at(key);
+        case Plan::Scope::kBatch:
+          return batch_buffers_.at(key);
         default:
           return {Plan::Scope::kBlock, lifetimes[static_cast<std::size_t>(slot.at(key))].offset,
                   value_size(key.value)};

@@ -37,13 +37,7 @@ struct Plan {
     std::int64_t size = 0;
   };
 
-  enum class Action : std::uint8_t {
-    kForward,
-    kPartialStatistics,
-    kLoss,
-    kPartialGradients,
-    kBackward
-  };
+  enum class Action : std::uint8_t { kForward, kPartialStatistics, kLoss, kPartialGradients, kBackward };
 
   struct Step {
     Action action = Action::kForward;

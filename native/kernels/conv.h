@@ -19,9 +19,17 @@ inline constexpr int kRegisters = ESPALIER_VECTOR_BYTES == 64 ? 32 : 16;
 inline constexpr int kTile = kRegisters == 32 ? 10 : 6;
 // Neighbouring pixels at once, for a tile of T channels.
 template <int T>
-inline constexpr int kPixels = kRegisters == 32 ? (T <= 3 ? 8 : T <= 6 ? 4 : T <= 8 ? 3 : 2)
-                               : kVectors > 1 ? (T == 1 ? 4 : T == 2 ? 2 : 1)
-                                              : (T == 1 ? 8 : T == 2 ? 4 : T <= 4 ? 3 : 2);
+inline constexpr int kPixels = kRegisters == 32 ? (T <= 3   ? 8
+                                                   : T <= 6 ? 4
+                                                   : T <= 8 ? 3
+                                                            : 2)
+                               : kVectors > 1   ? (T == 1   ? 4
+                                                   : T == 2 ? 2
+                                                            : 1)
+                                                : (T == 1   ? 8
+                                                   : T == 2 ? 4
+                                                   : T <= 4 ? 3
+                                                            : 2);
 
 // Calls f.template operator()<n>() for 1 <= n <= Max.
 template <int Max, class F>
@@ -82,7 +90,8 @@ inline void conv_pack_backward(const ConvShape& s, const real* weight, real* pac
   const Tiling tiling(s.group_in(), kTile);
   for (int group = 0; group < s.groups; ++group) {
     for (int tile = 0; tile < tiling.tiles; ++tile) {
-      const real* source = weight + std::int64_t{group} * s.group_out() * row + std::int64_t{tiling.begin(tile)} * taps;
+      const real* source =
+          weight + std::int64_t{group} * s.group_out() * row + std::int64_t{tiling.begin(tile)} * taps;
       dispatch<kTile>(tiling.size(tile), [&]<int T>() {
         for (int tap = 0; tap < taps; ++tap) {
           for (int o = 0; o < s.group_out(); ++o, packed += T) {
@@ -99,8 +108,7 @@ inline void conv_pack_backward(const ConvShape& s, const real* weight, real* pac
 // P neighbouring outputs of T channels; all taps of `ky`, `kx` lie inside the input.
 template <int T, int P>
 ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, const real* packed,
-                                         const real* bias, real* out, int y, int x, Range ky,
-                                         Range kx) {
+                                         const real* bias, real* out, int y, int x, Range ky, Range kx) {
   Lanes acc[T][P];
   for (int t = 0; t < T; ++t) {
     const Lanes b = splat(bias ? bias[t] : real(0));
@@ -143,21 +151,23 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
 }
 
 template <int T>
-inline void conv_forward_tile(const ConvShape& s, const real* in, const real* packed,
-                              const real* bias, real* out) {
+inline void conv_forward_tile(const ConvShape& s, const real* in, const real* packed, const real* bias,
+                              real* out) {
   constexpr int P = kPixels<T>;
-  const Range inside = intersect(
-      valid_outputs(-s.pad_left, s.stride_width, s.in_width, s.out_width),
-      valid_outputs((s.kernel_width - 1) * s.dilation_width - s.pad_left, s.stride_width, s.in_width, s.out_width));
+  const Range inside = intersect(valid_outputs(-s.pad_left, s.stride_width, s.in_width, s.out_width),
+                                 valid_outputs((s.kernel_width - 1) * s.dilation_width - s.pad_left,
+                                               s.stride_width, s.in_width, s.out_width));
   for (int y = 0; y < s.out_height; ++y) {
-    const Range ky = valid_taps(y * s.stride_height - s.pad_top, s.dilation_height, s.kernel_height, s.in_height);
+    const Range ky =
+        valid_taps(y * s.stride_height - s.pad_top, s.dilation_height, s.kernel_height, s.in_height);
     int x = 0;
     while (x < s.out_width) {
       if (P > 1 && x >= inside.begin && x + P <= inside.end) {
         conv_forward_pixels<T, P>(s, in, packed, bias, out, y, x, ky, {0, s.kernel_width});
         x += P;
       } else {
-        const Range kx = valid_taps(x * s.stride_width - s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
+        const Range kx =
+            valid_taps(x * s.stride_width - s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
         conv_forward_pixels<T, 1>(s, in, packed, bias, out, y, x, ky, kx);
         ++x;
       }
@@ -175,8 +185,8 @@ inline void conv_forward(const ConvShape& s, const real* in, const real* packed,
       const int size = tiling.size(tile);
       const int channel = group * s.group_out() + tiling.begin(tile);
       dispatch<kTile>(size, [&]<int T>() {
-        conv_forward_tile<T>(s, in + group * s.group_in() * in_plane, packed,
-                             bias ? bias + channel : nullptr, out + channel * out_plane);
+        conv_forward_tile<T>(s, in + group * s.group_in() * in_plane, packed, bias ? bias + channel : nullptr,
+                             out + channel * out_plane);
       });
       packed += std::int64_t{size} * s.group_in() * s.taps();
     }
@@ -217,9 +227,9 @@ inline TapWalk taps_reaching(int at, int stride, int dilation, int kernel, int o
 }
 
 template <int T, int P>
-ESPALIER_INLINE void conv_input_gradient_pixels(const ConvShape& s, const real* grad_out,
-                                                const real* packed, real* grad_in, int y, int x,
-                                                const TapWalk& rows, const TapWalk& columns) {
+ESPALIER_INLINE void conv_input_gradient_pixels(const ConvShape& s, const real* grad_out, const real* packed,
+                                                real* grad_in, int y, int x, const TapWalk& rows,
+                                                const TapWalk& columns) {
   Lanes acc[T][P];
   for (int t = 0; t < T; ++t) {
     for (int p = 0; p < P; ++p) acc[t][p] = splat(0);
@@ -257,10 +267,12 @@ inline void conv_input_gradient_tile(const ConvShape& s, const real* grad_out, c
   const bool unit = s.stride_width == 1 && s.dilation_width == 1;
   const Range inside = unit ? Range{s.kernel_width - 1 - s.pad_left, s.out_width - s.pad_left} : Range{0, 0};
   for (int y = 0; y < s.in_height; ++y) {
-    const TapWalk rows = taps_reaching(y + s.pad_top, s.stride_height, s.dilation_height, s.kernel_height, s.out_height);
+    const TapWalk rows =
+        taps_reaching(y + s.pad_top, s.stride_height, s.dilation_height, s.kernel_height, s.out_height);
     int x = 0;
     while (x < s.in_width) {
-      const TapWalk columns = taps_reaching(x + s.pad_left, s.stride_width, s.dilation_width, s.kernel_width, s.out_width);
+      const TapWalk columns =
+          taps_reaching(x + s.pad_left, s.stride_width, s.dilation_width, s.kernel_width, s.out_width);
       if (P > 1 && x >= inside.begin && x + P <= inside.end && x + P <= s.in_width) {
         conv_input_gradient_pixels<T, P>(s, grad_out, packed, grad_in, y, x, rows, columns);
         x += P;
@@ -272,8 +284,7 @@ inline void conv_input_gradient_tile(const ConvShape& s, const real* grad_out, c
   }
 }
 
-inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const real* packed,
-                                real* grad_in) {
+inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const real* packed, real* grad_in) {
   const Tiling tiling(s.group_in(), kTile);
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
@@ -298,8 +309,8 @@ inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const 
 // Accumulates T output channels x K taps of one kernel row: sums[t][k] over all output pixels.
 // kDense: stride and dilation are 1 along the row, so neighbouring taps are constant offsets.
 template <int T, int K, bool kDense>
-ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, const real* grad_out,
-                                          int ky, int kx, Vector (&acc)[T][K]) {
+ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, const real* grad_out, int ky,
+                                          int kx, Vector (&acc)[T][K]) {
   const int step = kDense ? kLanes : s.stride_width * kLanes;
   const int dilation = kDense ? kLanes : s.dilation_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
@@ -345,8 +356,8 @@ ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, co
 }
 
 template <int T, int K>
-inline void weight_gradient_block(const ConvShape& s, const real* in, const real* grad_out, int ky,
-                                  int kx, real* grad_weight, std::int64_t row) {
+inline void weight_gradient_block(const ConvShape& s, const real* in, const real* grad_out, int ky, int kx,
+                                  real* grad_weight, std::int64_t row) {
   Lanes sums[T][K];
   for (int i = 0; i < kVectors; ++i) {
     Vector acc[T][K];
@@ -369,7 +380,11 @@ inline void weight_gradient_block(const ConvShape& s, const real* in, const real
 // registers a row of five taps goes as three and two (10 % faster in a browser than two tiles of five).
 inline constexpr int kMaxTaps = kRegisters == 32 ? 5 : 3;
 template <int K>
-inline constexpr int kGradientTile = kRegisters == 32 ? (K == 1 ? 12 : K == 2 ? 8 : K == 3 ? 7 : K == 4 ? 6 : 5)
+inline constexpr int kGradientTile = kRegisters == 32 ? (K == 1   ? 12
+                                                         : K == 2 ? 8
+                                                         : K == 3 ? 7
+                                                         : K == 4 ? 6
+                                                                  : 5)
                                                       : (K == 3 ? 4 : 6);
 
 inline void conv_weight_gradient(const ConvShape& s, const real* in, const real* grad_out,
@@ -387,10 +402,9 @@ inline void conv_weight_gradient(const ConvShape& s, const real* in, const real*
           dispatch<kGradientTile<K>>(channels.size(tile), [&]<int T>() {
             for (int i = 0; i < s.group_in(); ++i) {
               for (int ky = 0; ky < s.kernel_height; ++ky) {
-                weight_gradient_block<T, K>(
-                    s, in + (std::int64_t{group} * s.group_in() + i) * in_plane,
-                    grad_out + o * out_plane, ky, taps.begin(part),
-                    grad_weight + o * row + std::int64_t{i} * s.taps(), row);
+                weight_gradient_block<T, K>(s, in + (std::int64_t{group} * s.group_in() + i) * in_plane,
+                                            grad_out + o * out_plane, ky, taps.begin(part),
+                                            grad_weight + o * row + std::int64_t{i} * s.taps(), row);
               }
             }
           });

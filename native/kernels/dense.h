@@ -15,8 +15,8 @@ inline constexpr int kDenseVectors = 4;
 
 // U units x V vectors of features. `partial` features of the last vector are stored one by one.
 template <int U, int V>
-ESPALIER_INLINE void dense_gradient_tile(const real* x, int stride, const real* g, int units,
-                                         int images, int inputs, int features, bool add, real* grad) {
+ESPALIER_INLINE void dense_gradient_tile(const real* x, int stride, const real* g, int units, int images,
+                                         int inputs, int features, bool add, real* grad) {
   Vector acc[U][V];
   alignas(64) real edge[V * kWidth];
   for (int u = 0; u < U; ++u) {
@@ -58,14 +58,16 @@ inline void dense_weight_gradient(const real* transposed, int stride, const real
   int k = 0;
   while (k < inputs) {
     const int left = inputs - k;
-    const int features = left < kDenseVectors * kWidth ? (left < kWidth ? left : kWidth) : kDenseVectors * kWidth;
+    const int features =
+        left < kDenseVectors * kWidth ? (left < kWidth ? left : kWidth) : kDenseVectors * kWidth;
     for (int tile = 0; tile < tiling.tiles; ++tile) {
       const int u = unit_begin + tiling.begin(tile);
       dispatch<kDenseUnits>(tiling.size(tile), [&]<int U>() {
         const real* g = grads + std::int64_t{u} * kLanes;
         real* grad = grad_weight + std::int64_t{u} * inputs + k;
         if (features > kWidth) {
-          dense_gradient_tile<U, kDenseVectors>(transposed + k, stride, g, units, images, inputs, features, add, grad);
+          dense_gradient_tile<U, kDenseVectors>(transposed + k, stride, g, units, images, inputs, features,
+                                                add, grad);
         } else {
           dense_gradient_tile<U, 1>(transposed + k, stride, g, units, images, inputs, features, add, grad);
         }

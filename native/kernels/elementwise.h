@@ -37,8 +37,8 @@ inline void activation_forward(Activation kind, real slope, int size, const real
   }
 }
 
-inline void activation_backward(Activation kind, real slope, int size, const real* out,
-                                const real* grad_out, real* grad_in) {
+inline void activation_backward(Activation kind, real slope, int size, const real* out, const real* grad_out,
+                                real* grad_in) {
   const Vector zero{};
   const auto each = [&](auto&& derivative_times) {
     for_each_vector(size, [&](int i) {
@@ -46,7 +46,9 @@ inline void activation_backward(Activation kind, real slope, int size, const rea
     });
   };
   switch (kind) {
-    case Activation::kRelu: each([&](Vector y, Vector g) { return y > zero ? g : zero; }); return;
+    case Activation::kRelu:
+      each([&](Vector y, Vector g) { return y > zero ? g : zero; });
+      return;
     case Activation::kRelu6:
       each([&](Vector y, Vector g) {
         const Vector inside = y > zero ? g : zero;
@@ -65,8 +67,8 @@ inline void activation_backward(Activation kind, real slope, int size, const rea
   }
 }
 
-inline void scale_shift(const real* in, int channels, int pixels, const real* scale,
-                        const real* shift, real* out) {
+inline void scale_shift(const real* in, int channels, int pixels, const real* scale, const real* shift,
+                        real* out) {
   for (int c = 0; c < channels; ++c) {
     const Vector a = splat_vector(scale[c]), b = splat_vector(shift[c]);
     const int end = pixels * kLanes;
@@ -89,8 +91,8 @@ ESPALIER_INLINE void store_groups(const Lanes& a, int row, int channels, int c, 
   for (int group = 0; group < kLanes / 8; ++group) partial[(group * 2 + row) * channels + c] = sums[group];
 }
 
-inline void centered_moments(const real* in, int channels, int pixels, const real* center,
-                             int valid, real* partial) {
+inline void centered_moments(const real* in, int channels, int pixels, const real* center, int valid,
+                             real* partial) {
   const Lanes mask = valid_mask(valid);
   for (int c = 0; c < channels; ++c) {
     const Lanes middle = splat(center[c]);
@@ -150,14 +152,15 @@ ESPALIER_INLINE std::uint32_t mix(std::uint64_t key, std::uint32_t image, std::u
   return h;
 }
 
-inline void dropout(int size, double rate, std::uint64_t key, std::uint64_t first_image,
-                    const real* in, real* out) {
+inline void dropout(int size, double rate, std::uint64_t key, std::uint64_t first_image, const real* in,
+                    real* out) {
   const auto threshold = static_cast<std::uint32_t>(rate * 4294967295.0);
   const auto scale = static_cast<real>(1.0 / (1.0 - rate));
   for (int i = 0; i < size; ++i, in += kLanes, out += kLanes) {
     for (int lane = 0; lane < kLanes; ++lane) {
-      const std::uint32_t bits = mix(key, static_cast<std::uint32_t>(first_image) + static_cast<std::uint32_t>(lane),
-                                     static_cast<std::uint32_t>(i));
+      const std::uint32_t bits =
+          mix(key, static_cast<std::uint32_t>(first_image) + static_cast<std::uint32_t>(lane),
+              static_cast<std::uint32_t>(i));
       out[lane] = bits >= threshold ? in[lane] * scale : real(0);
     }
   }

@@ -45,9 +45,9 @@ struct UpdateContext {
   real* moment2;
   std::int64_t count;  // a multiple of 16
   real learning_rate, momentum, beta2, weight_decay;
-  real gradient_scale;           // from clipping the norm
-  real bias_correction1;         // 1 / (1 - beta1^t)
-  real bias_correction2;         // 1 / (1 - beta2^t)
+  real gradient_scale;    // from clipping the norm
+  real bias_correction1;  // 1 / (1 - beta1^t)
+  real bias_correction2;  // 1 / (1 - beta2^t)
   real epsilon;
 };
 
@@ -59,43 +59,39 @@ struct Kernels {
   // Convolution. `packed` is what pack_* wrote; weights are [out][in / groups][kh][kw].
   void (*conv_pack_forward)(const ConvShape&, const real* weight, real* packed);
   void (*conv_pack_backward)(const ConvShape&, const real* weight, real* packed);
-  void (*conv_forward)(const ConvShape&, const real* in, const real* packed, const real* bias,
-                       real* out);
-  void (*conv_input_gradient)(const ConvShape&, const real* grad_out, const real* packed,
-                              real* grad_in);
+  void (*conv_forward)(const ConvShape&, const real* in, const real* packed, const real* bias, real* out);
+  void (*conv_input_gradient)(const ConvShape&, const real* grad_out, const real* packed, real* grad_in);
   // Adds to grad_weight.
-  void (*conv_weight_gradient)(const ConvShape&, const real* in, const real* grad_out,
-                               real* grad_weight);
+  void (*conv_weight_gradient)(const ConvShape&, const real* in, const real* grad_out, real* grad_weight);
   // grad_bias[c] += sum over pixels and lanes of [channels][pixels][lanes].
   void (*channel_sums)(const real* grad_out, int channels, int pixels, real* grad_bias);
 
   // A round's dense weight gradient. transposed: [images][inputs padded to 16], grads:
   // [images / lanes][units][lanes]; rows [unit_begin, unit_end) of [units][inputs].
   void (*transpose_block)(const real* in, int inputs, int stride, real* transposed);
-  void (*dense_weight_gradient)(const real* transposed, int stride, const real* grads, int images,
-                                int inputs, int units, int unit_begin, int unit_end, bool add,
-                                real* grad_weight);
+  void (*dense_weight_gradient)(const real* transposed, int stride, const real* grads, int images, int inputs,
+                                int units, int unit_begin, int unit_end, bool add, real* grad_weight);
 
   void (*max_pool_forward)(const PoolShape&, const real* in, real* out);
-  void (*max_pool_backward)(const PoolShape&, const real* in, const real* out,
-                            const real* grad_out, real* grad_in);
+  void (*max_pool_backward)(const PoolShape&, const real* in, const real* out, const real* grad_out,
+                            real* grad_in);
   void (*avg_pool_forward)(const PoolShape&, const real* in, real* out);
   void (*avg_pool_backward)(const PoolShape&, const real* grad_out, real* grad_in);
 
   void (*activation_forward)(Activation, real slope, int size, const real* in, real* out);
-  void (*activation_backward)(Activation, real slope, int size, const real* out,
-                              const real* grad_out, real* grad_in);
+  void (*activation_backward)(Activation, real slope, int size, const real* out, const real* grad_out,
+                              real* grad_in);
 
   // out = in · scale[c] + shift[c]
-  void (*scale_shift)(const real* in, int channels, int pixels, const real* scale,
-                      const real* shift, real* out);
+  void (*scale_shift)(const real* in, int channels, int pixels, const real* scale, const real* shift,
+                      real* out);
   // For each group of 8 lanes: partial[group][0][c] = sum of (in - center[c]) over pixels and valid
   // lanes, partial[group][1][c] = sum of its square.
   void (*centered_moments)(const real* in, int channels, int pixels, const real* center, int valid,
                            real* partial);
   // partial[group][0][c] = sum of grad_out, [1][c] = sum of grad_out · (in - center[c]).
-  void (*gradient_moments)(const real* in, const real* grad_out, int channels, int pixels,
-                           const real* center, real* partial);
+  void (*gradient_moments)(const real* in, const real* grad_out, int channels, int pixels, const real* center,
+                           real* partial);
   // out = a[c] · grad_out + b[c] · in + d[c], zero in lanes behind `valid`
   void (*combine)(const real* grad_out, const real* in, int channels, int pixels, const real* a,
                   const real* b, const real* d, int valid, real* out);
@@ -103,8 +99,8 @@ struct Kernels {
   void (*add)(int size, const real* a, const real* b, real* out);
   // Zeroes the share `rate` of the values and scales the rest by 1 / (1 - rate). Which ones depends
   // on (key, image, position) alone.
-  void (*dropout)(int size, double rate, std::uint64_t key, std::uint64_t first_image,
-                  const real* in, real* out);
+  void (*dropout)(int size, double rate, std::uint64_t key, std::uint64_t first_image, const real* in,
+                  real* out);
 
   // probabilities[c] = e^(logits[c] - largest) ; sums and largest are [lanes].
   void (*softmax_terms)(int classes, const real* logits, real* terms, real* sums, real* largest);

@@ -84,8 +84,7 @@ ESPALIER_INLINE Lanes min(const Lanes& a, const Lanes& b) {
   return map([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
 }
 // where a > b: x, else y
-ESPALIER_INLINE Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes& x,
-                                     const Lanes& y) {
+ESPALIER_INLINE Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes& x, const Lanes& y) {
   return map([&](int i) { return a.v[i] > b.v[i] ? x.v[i] : y.v[i]; });
 }
 

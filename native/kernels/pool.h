@@ -26,7 +26,8 @@ ESPALIER_INLINE std::int64_t pixel(const PoolShape& s, std::int64_t plane, int y
 // 2 x 2 windows side by side, the common case: four loads and no loop around them.
 ESPALIER_INLINE bool is_2x2(const PoolShape& s) {
   return s.kernel_height == 2 && s.kernel_width == 2 && s.stride_height == 2 && s.stride_width == 2 &&
-         s.pad_top == 0 && s.pad_left == 0 && s.out_height * 2 <= s.in_height && s.out_width * 2 <= s.in_width;
+         s.pad_top == 0 && s.pad_left == 0 && s.out_height * 2 <= s.in_height &&
+         s.out_width * 2 <= s.in_width;
 }
 
 inline void max_pool_forward(const PoolShape& s, const real* in, real* out) {
@@ -48,11 +49,13 @@ inline void max_pool_forward(const PoolShape& s, const real* in, real* out) {
 }
 
 inline void clear(const PoolShape& s, real* grad_in) {
-  std::memset(grad_in, 0, static_cast<std::size_t>(s.channels) * static_cast<std::size_t>(s.in_height * s.in_width * kLanes) * sizeof(real));
+  std::memset(grad_in, 0,
+              static_cast<std::size_t>(s.channels) *
+                  static_cast<std::size_t>(s.in_height * s.in_width * kLanes) * sizeof(real));
 }
 
-inline void max_pool_backward(const PoolShape& s, const real* in, const real* out,
-                              const real* grad_out, real* grad_in) {
+inline void max_pool_backward(const PoolShape& s, const real* in, const real* out, const real* grad_out,
+                              real* grad_in) {
   // Gradient goes to the first pixel that holds the maximum; what is left after it is zero.
   const bool disjoint = is_2x2(s);
   if (!disjoint || s.out_height * 2 != s.in_height || s.out_width * 2 != s.in_width) clear(s, grad_in);

@@ -25,9 +25,8 @@ inline void update(Update kind, const UpdateContext& u) {
   const Vector momentum = splat_vector(u.momentum);
   switch (kind) {
     case Update::kSgd:
-      for_each_weight(u, [&](std::int64_t, Vector value, Vector g) {
-        return madd(rate, madd(decay, value, g), value);
-      });
+      for_each_weight(
+          u, [&](std::int64_t, Vector value, Vector g) { return madd(rate, madd(decay, value, g), value); });
       return;
     case Update::kMomentum:
       for_each_weight(u, [&](std::int64_t i, Vector value, Vector g) {

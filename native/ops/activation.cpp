@@ -26,13 +26,11 @@ template <Activation kind>
 void backward(const BlockContext& c) {
   if (!c.grad_in[0]) return;
   c.kernels.activation_backward(kind, static_cast<real>(c.node.attributes.slope),
-                                c.node.out_shape.size() * c.kernels.lanes, c.out, c.grad_out,
-                                c.grad_in[0]);
+                                c.node.out_shape.size() * c.kernels.lanes, c.out, c.grad_out, c.grad_in[0]);
 }
 
 template <Activation kind>
-consteval OpType row(std::string_view name, std::string_view summary,
-                     std::span<const Field> fields = {}) {
+consteval OpType row(std::string_view name, std::string_view summary, std::span<const Field> fields = {}) {
   return {.name = name,
           .summary = summary,
           .fields = fields,

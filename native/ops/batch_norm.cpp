@@ -42,17 +42,17 @@ void configure(Node& node) {
 
 // Rows of [channels] that a step leaves for its later sweeps.
 struct Statistics {
-  real* center;   // what sums are taken around: the running mean before the step
+  real* variance;  // of the batch, unbiased
   real* mean;
-  real* scale;    // out = in·scale + shift
+  real* scale;  // out = in·scale + shift
   real* shift;
   real* inv_std;
-  real* grad_a;   // grad_in = grad_a·grad_out + grad_b·in + grad_c
+  real* grad_a;  // grad_in = grad_a·grad_out + grad_b·in + grad_c
   real* grad_b;
   real* grad_c;
 
   Statistics(real* base, int channels)
-      : center(base),
+      : variance(base),
         mean(base + channels),
         scale(base + 2 * channels),
         shift(base + 3 * channels),
@@ -69,8 +69,7 @@ void prepare(const Node& node, const Kernels&, const real* value, real* packed, 
   const int channels = node.in_shape().channels;
   const auto parameter = [&](int i) { return value + node.parameters[static_cast<std::size_t>(i)].offset; };
   for (int c = 0; c < channels; ++c) {
-    const double inv_std =
-        1.0 / math::sqrt(double{parameter(kRunningVariance)[c]} + node.attributes.epsilon);
+    const double inv_std = 1.0 / math::sqrt(double{parameter(kRunningVariance)[c]} + node.attributes.epsilon);
     const double scale = parameter(kGamma)[c] * inv_std;
     packed[c] = static_cast<real>(scale);
     packed[channels + c] = static_cast<real>(parameter(kBeta)[c] - parameter(kRunningMean)[c] * scale);
@@ -88,8 +87,8 @@ void forward(const BlockContext& c) {
 
 void partial_statistics(const BlockContext& c) {
   const Shape& shape = c.node.in_shape();
-  c.kernels.centered_moments(c.in[0], shape.channels, shape.pixels(),
-                             c.packed + 2 * shape.channels, c.valid, c.partial);
+  c.kernels.centered_moments(c.in[0], shape.channels, shape.pixels(), c.packed + 2 * shape.channels, c.valid,
+                             c.partial);
 }
 
 // The sum of partials[group][row][channel] over the groups, in order.
@@ -107,13 +106,10 @@ void reduce_statistics(const BatchContext& c) {
   const double count = static_cast<double>(c.images) * node.in_shape().pixels();
   const Statistics statistics(c.statistics, channels);
   const auto parameter = [&](int i) { return c.value + node.parameters[static_cast<std::size_t>(i)].offset; };
-  const double momentum = node.attributes.momentum;
   for (int channel = 0; channel < channels; ++channel) {
-    real& running_mean = parameter(kRunningMean)[channel];
-    real& running_variance = parameter(kRunningVariance)[channel];
     const double shifted = sum_partials(c, 0, channel, channels) / count;
     const double squares = sum_partials(c, 1, channel, channels) / count;
-    const double mean = running_mean + shifted;
+    const double mean = parameter(kRunningMean)[channel] + shifted;
     const double variance = squares - shifted * shifted > 0 ? squares - shifted * shifted : 0;
     const double inv_std = 1.0 / math::sqrt(variance + node.attributes.epsilon);
     const double scale = parameter(kGamma)[channel] * inv_std;
@@ -121,17 +117,29 @@ void reduce_statistics(const BatchContext& c) {
     statistics.inv_std[channel] = static_cast<real>(inv_std);
     statistics.scale[channel] = static_cast<real>(scale);
     statistics.shift[channel] = static_cast<real>(parameter(kBeta)[channel] - mean * scale);
-    const double unbiased = count > 1 ? variance * count / (count - 1) : variance;
-    running_mean = static_cast<real>((1 - momentum) * running_mean + momentum * mean);
-    running_variance = static_cast<real>((1 - momentum) * running_variance + momentum * unbiased);
+    statistics.variance[channel] = static_cast<real>(count > 1 ? variance * count / (count - 1) : variance);
   }
+}
+
+void move_running_statistics(const BatchContext& c) {
+  const Node& node = c.node;
+  const int channels = node.in_shape().channels;
+  const Statistics statistics(c.statistics, channels);
+  const double momentum = node.attributes.momentum;
+  const auto move = [&](int parameter, const real* batch) {
+    real* running = c.value + node.parameters[static_cast<std::size_t>(parameter)].offset;
+    for (int channel = 0; channel < channels; ++channel) {
+      running[channel] = static_cast<real>((1 - momentum) * running[channel] + momentum * batch[channel]);
+    }
+  };
+  move(kRunningMean, statistics.mean);
+  move(kRunningVariance, statistics.variance);
 }
 
 void partial_gradients(const BlockContext& c) {
   const Shape& shape = c.node.in_shape();
   const Statistics statistics(c.statistics, shape.channels);
-  c.kernels.gradient_moments(c.in[0], c.grad_out, shape.channels, shape.pixels(), statistics.mean,
-                             c.partial);
+  c.kernels.gradient_moments(c.in[0], c.grad_out, shape.channels, shape.pixels(), statistics.mean, c.partial);
 }
 
 void reduce_gradients(const BatchContext& c) {
@@ -158,26 +166,27 @@ void backward(const BlockContext& c) {
   if (!c.grad_in[0]) return;
   const Shape& shape = c.node.in_shape();
   const Statistics statistics(c.statistics, shape.channels);
-  c.kernels.combine(c.grad_out, c.in[0], shape.channels, shape.pixels(), statistics.grad_a,
-                    statistics.grad_b, statistics.grad_c, c.valid, c.grad_in[0]);
+  c.kernels.combine(c.grad_out, c.in[0], shape.channels, shape.pixels(), statistics.grad_a, statistics.grad_b,
+                    statistics.grad_c, c.valid, c.grad_in[0]);
 }
 
 }  // namespace
 
 constinit const OpType kBatchNorm{.name = "batch_norm",
-                        .summary = "Batch normalization with learned scale and shift.",
-                        .fields = kFields,
-                        .configure = configure,
-                        .forward = forward,
-                        .backward = backward,
-                        .needs_input = true,
-                        .recompute = true,
-                        .packed_size = packed_size,
-                        .prepare = prepare,
-                        .statistics_size = statistics_size,
-                        .partial_statistics = partial_statistics,
-                        .reduce_statistics = reduce_statistics,
-                        .partial_gradients = partial_gradients,
-                        .reduce_gradients = reduce_gradients};
+                                  .summary = "Batch normalization with learned scale and shift.",
+                                  .fields = kFields,
+                                  .configure = configure,
+                                  .forward = forward,
+                                  .backward = backward,
+                                  .needs_input = true,
+                                  .recompute = true,
+                                  .packed_size = packed_size,
+                                  .prepare = prepare,
+                                  .statistics_size = statistics_size,
+                                  .partial_statistics = partial_statistics,
+                                  .reduce_statistics = reduce_statistics,
+                                  .move_running_statistics = move_running_statistics,
+                                  .partial_gradients = partial_gradients,
+                                  .reduce_gradients = reduce_gradients};
 
 }  // namespace espalier

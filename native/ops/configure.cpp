@@ -16,14 +16,14 @@ std::int64_t Node::parameter_count() const {
   return count;
 }
 
-void add_parameter(Node& node, std::string_view name, std::vector<int> shape,
-                   Initializer initializer, int fan_in, bool trainable) {
+void add_parameter(Node& node, std::string_view name, std::vector<int> shape, Initializer initializer,
+                   int fan_in, bool trainable) {
   std::int64_t size = 1;
   for (const int extent : shape) size *= extent;
   constexpr std::int64_t kMaximum = std::int64_t{1} << 28;
   if (size > kMaximum) {
-    spec_error(node, name, "has " + std::to_string(size) + " numbers; at most " +
-                               std::to_string(kMaximum) + " fit");
+    spec_error(node, name,
+               "has " + std::to_string(size) + " numbers; at most " + std::to_string(kMaximum) + " fit");
   }
   node.parameters.push_back({.name = node.name + "." + std::string(name),
                              .shape = std::move(shape),
@@ -51,15 +51,15 @@ Extent resolve_extent(Node& node, Padding::Mode mode, int in, int kernel, int st
   }
   if (mode == Padding::Mode::kValid) before = after = 0;
   if (before >= reach || after >= reach) {
-    spec_error(node, "padding", std::string("is as large as the kernel's ") + axis + " (" +
-                                    std::to_string(reach) +
-                                    "), so an output would see nothing; use less");
+    spec_error(node, "padding",
+               std::string("is as large as the kernel's ") + axis + " (" + std::to_string(reach) +
+                   "), so an output would see nothing; use less");
   }
   if (in + before + after < reach) {
-    spec_error(node, "kernel", std::string("reaches over ") + std::to_string(reach) +
-                                   " pixels, but the padded input " + to_string(node.in_shape()) +
-                                   " has only " + std::to_string(in + before + after) + " in " +
-                                   axis + "; use a smaller kernel or more padding");
+    spec_error(node, "kernel",
+               std::string("reaches over ") + std::to_string(reach) + " pixels, but the padded input " +
+                   to_string(node.in_shape()) + " has only " + std::to_string(in + before + after) + " in " +
+                   axis + "; use a smaller kernel or more padding");
   }
   return {(in + before + after - reach) / stride + 1, before, after};
 }

@@ -46,9 +46,7 @@ constexpr Field kFields[] = {
      .maximum = 1 << 16,
      .keyword = "depthwise",
      .keyword_value = Attributes::kDepthwise},
-    {.name = "bias",
-     .target = &Attributes::bias,
-     .summary = "Adds a learned number to each output channel."},
+    {.name = "bias", .target = &Attributes::bias, .summary = "Adds a learned number to each output channel."},
 };
 
 ConvShape shape_of(const Node& node) {
@@ -84,15 +82,14 @@ void configure(Node& node) {
     spec_error(node, "out_channels", "is missing; give the number of filters");
   }
   if (in_channels % a.groups != 0 || a.out_channels % a.groups != 0) {
-    spec_error(node, "groups", std::to_string(a.groups) + " groups do not divide " +
-                                   std::to_string(in_channels) + " input and " +
-                                   std::to_string(a.out_channels) + " output channels");
+    spec_error(node, "groups",
+               std::to_string(a.groups) + " groups do not divide " + std::to_string(in_channels) +
+                   " input and " + std::to_string(a.out_channels) + " output channels");
   }
   node.out_shape.channels = a.out_channels;
   resolve_window(node, a.kernel, a.stride, a.dilation);
   const int fan_in = in_channels / a.groups * a.kernel.height * a.kernel.width;
-  add_parameter(node, "weight",
-                {a.out_channels, in_channels / a.groups, a.kernel.height, a.kernel.width},
+  add_parameter(node, "weight", {a.out_channels, in_channels / a.groups, a.kernel.height, a.kernel.width},
                 Initializer::kUniform, fan_in);
   if (a.bias) add_parameter(node, "bias", {a.out_channels}, Initializer::kZero);
 }
@@ -105,8 +102,7 @@ void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }
 
 void backward(const BlockContext& c) {
   const ConvShape shape = shape_of(c.node);
-  c.kernels.conv_weight_gradient(shape, c.in[0], c.grad_out,
-                                 c.gradient + c.node.parameters[0].offset);
+  c.kernels.conv_weight_gradient(shape, c.in[0], c.grad_out, c.gradient + c.node.parameters[0].offset);
   if (c.node.attributes.bias) {
     c.kernels.channel_sums(c.grad_out, shape.out_channels, c.node.out_shape.pixels(),
                            c.gradient + c.node.parameters[1].offset);
@@ -114,21 +110,19 @@ void backward(const BlockContext& c) {
   convolve_back(c, shape);
 }
 
-std::int64_t macs(const Node& node) {
-  return node.parameters[0].size * node.out_shape.pixels();
-}
+std::int64_t macs(const Node& node) { return node.parameters[0].size * node.out_shape.pixels(); }
 
 }  // namespace
 
 constinit const OpType kConv{.name = "conv",
-                   .summary = "2-D convolution, grouped or depthwise.",
-                   .fields = kFields,
-                   .configure = configure,
-                   .forward = forward,
-                   .backward = backward,
-                   .macs = macs,
-                   .needs_input = true,
-                   .packed_size = packed_weight_size,
-                   .prepare = prepare};
+                             .summary = "2-D convolution, grouped or depthwise.",
+                             .fields = kFields,
+                             .configure = configure,
+                             .forward = forward,
+                             .backward = backward,
+                             .macs = macs,
+                             .needs_input = true,
+                             .packed_size = packed_weight_size,
+                             .prepare = prepare};
 
 }  // namespace espalier

@@ -21,9 +21,7 @@ constexpr Field kFields[] = {
      .maximum = 1 << 20,
      .keyword = "classes",
      .keyword_value = Attributes::kClasses},
-    {.name = "bias",
-     .target = &Attributes::bias,
-     .summary = "Adds a learned number to each output."},
+    {.name = "bias", .target = &Attributes::bias, .summary = "Adds a learned number to each output."},
 };
 
 ConvShape shape_of(const Node& node) {
@@ -72,8 +70,7 @@ void backward(const BlockContext& c) {
   const int inputs = c.node.in_shape().size();
   const int units = c.node.out_shape.channels;
   const int stride = transposed_stride(c.node);
-  c.kernels.transpose_block(c.in[0], inputs, stride,
-                            c.stash + std::int64_t{c.image_in_round} * stride);
+  c.kernels.transpose_block(c.in[0], inputs, stride, c.stash + std::int64_t{c.image_in_round} * stride);
   std::copy_n(c.grad_out, std::int64_t{units} * c.kernels.lanes,
               c.stash + transposed_size(c.node) + std::int64_t{c.image_in_round} * units);
   convolve_back(c, shape_of(c.node));
@@ -85,16 +82,15 @@ void round_backward(const RoundContext& c) {
   const real* grads = c.stash + transposed_size(c.node);
   const int begin = units * c.part / c.parts;
   const int end = units * (c.part + 1) / c.parts;
-  c.kernels.dense_weight_gradient(c.stash, transposed_stride(c.node), grads, c.images, inputs,
-                                  units, begin, end, !c.first,
-                                  c.gradient + c.node.parameters[0].offset);
+  c.kernels.dense_weight_gradient(c.stash, transposed_stride(c.node), grads, c.images, inputs, units, begin,
+                                  end, !c.first, c.gradient + c.node.parameters[0].offset);
   if (!c.node.attributes.bias) return;
   real* grad_bias = c.gradient + c.node.parameters[1].offset;
   if (c.first) std::fill(grad_bias + begin, grad_bias + end, real{0});
   const int lanes = c.kernels.lanes;
   for (int image = 0; image < c.images; image += lanes) {
-    c.kernels.channel_sums(grads + std::int64_t{image} * units + std::int64_t{begin} * lanes,
-                           end - begin, 1, grad_bias + begin);
+    c.kernels.channel_sums(grads + std::int64_t{image} * units + std::int64_t{begin} * lanes, end - begin, 1,
+                           grad_bias + begin);
   }
 }
 
@@ -103,16 +99,16 @@ std::int64_t macs(const Node& node) { return node.parameters[0].size; }
 }  // namespace
 
 constinit const OpType kDense{.name = "dense",
-                    .summary = "Fully connected layer.",
-                    .fields = kFields,
-                    .configure = configure,
-                    .forward = forward,
-                    .backward = backward,
-                    .macs = macs,
-                    .needs_input = true,
-                    .packed_size = packed_weight_size,
-                    .prepare = prepare,
-                    .stash_size = stash_size,
-                    .round_backward = round_backward};
+                              .summary = "Fully connected layer.",
+                              .fields = kFields,
+                              .configure = configure,
+                              .forward = forward,
+                              .backward = backward,
+                              .macs = macs,
+                              .needs_input = true,
+                              .packed_size = packed_weight_size,
+                              .prepare = prepare,
+                              .stash_size = stash_size,
+                              .round_backward = round_backward};
 
 }  // namespace espalier

@@ -41,12 +41,12 @@ void backward(const BlockContext& c) {
 }  // namespace
 
 constinit const OpType kDropout{.name = "dropout",
-                      .summary = "Zeroes random values in training.",
-                      .fields = kFields,
-                      .configure = configure,
-                      .forward = forward,
-                      .backward = backward,
-                      .recompute = true,
-                      .in_place = true};
+                                .summary = "Zeroes random values in training.",
+                                .fields = kFields,
+                                .configure = configure,
+                                .forward = forward,
+                                .backward = backward,
+                                .recompute = true,
+                                .in_place = true};
 
 }  // namespace espalier

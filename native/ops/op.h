@@ -18,8 +18,8 @@ namespace espalier {
 // A field of a layer's JSON, and where it goes. The tables are the parser, the validator, the JSON
 // Schema, the documentation and the page's forms.
 struct Field {
-  using Target = std::variant<int Attributes::*, Pair Attributes::*, double Attributes::*,
-                              bool Attributes::*, Padding Attributes::*>;
+  using Target = std::variant<int Attributes::*, Pair Attributes::*, double Attributes::*, bool Attributes::*,
+                              Padding Attributes::*>;
   std::string_view name;
   Target target;
   std::string_view summary;
@@ -35,20 +35,20 @@ struct Field {
 struct BlockContext {
   const Node& node;
   const Kernels& kernels;
-  const real* const* in = nullptr;    // one for each input
+  const real* const* in = nullptr;  // one for each input
   real* out = nullptr;
   const real* grad_out = nullptr;
-  real* const* grad_in = nullptr;     // one for each input; overwritten, never added to
-  const real* value = nullptr;        // the parameter slab
-  const real* packed = nullptr;       // this node's packed weights (prepare)
-  real* gradient = nullptr;           // the shard's gradient slab: add
-  real* stash = nullptr;              // this node's round stash (dense)
-  real* statistics = nullptr;         // this node's batch statistics (batch norm)
-  real* partial = nullptr;            // this block's partial sums (batch norm)
-  int image_in_round = 0;             // position of the block's first image
-  int valid = 0;                      // images in the block; lanes behind it are padding
+  real* const* grad_in = nullptr;  // one for each input; overwritten, never added to
+  const real* value = nullptr;     // the parameter slab
+  const real* packed = nullptr;    // this node's packed weights (prepare)
+  real* gradient = nullptr;        // the shard's gradient slab: add
+  real* stash = nullptr;           // this node's round stash (dense)
+  real* statistics = nullptr;      // this node's batch statistics (batch norm)
+  real* partial = nullptr;         // this block's partial sums (batch norm)
+  int image_in_round = 0;          // position of the block's first image
+  int valid = 0;                   // images in the block; lanes behind it are padding
   std::uint64_t image_in_batch = 0;
-  std::uint64_t seed = 0;             // dropout
+  std::uint64_t seed = 0;  // dropout
   std::uint64_t step = 0;
   bool training = false;
 };
@@ -68,8 +68,8 @@ struct RoundContext {
 // What the whole batch gave (batch norm); called once between two sweeps.
 struct BatchContext {
   const Node& node;
-  real* value = nullptr;           // the slab: running statistics move
-  real* gradient = nullptr;        // the gradient slab itself
+  real* value = nullptr;     // the slab: running statistics move
+  real* gradient = nullptr;  // the gradient slab itself
   real* statistics = nullptr;
   const real* partials = nullptr;  // [blocks of 8][2][channels]
   int blocks_of_8 = 0;
@@ -107,9 +107,10 @@ struct OpType {
 
   // Layers that look at the whole batch in training (batch norm). The graph is cut before them.
   std::int64_t (*statistics_size)(const Node& node) = nullptr;
-  void (*partial_statistics)(const BlockContext& context) = nullptr;   // of in[0]
+  void (*partial_statistics)(const BlockContext& context) = nullptr;  // of in[0]
   void (*reduce_statistics)(const BatchContext& context) = nullptr;
-  void (*partial_gradients)(const BlockContext& context) = nullptr;    // of grad_out and in[0]
+  void (*move_running_statistics)(const BatchContext& context) = nullptr;  // when the step is done
+  void (*partial_gradients)(const BlockContext& context) = nullptr;        // of grad_out and in[0]
   void (*reduce_gradients)(const BatchContext& context) = nullptr;
   bool whole_batch() const { return partial_statistics != nullptr; }
 

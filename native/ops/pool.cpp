@@ -53,16 +53,12 @@ PoolShape shape_of(const Node& node) {
           .pad_left = a.padding.left};
 }
 
-void max_forward(const BlockContext& c) {
-  c.kernels.max_pool_forward(shape_of(c.node), c.in[0], c.out);
-}
+void max_forward(const BlockContext& c) { c.kernels.max_pool_forward(shape_of(c.node), c.in[0], c.out); }
 void max_backward(const BlockContext& c) {
   if (!c.grad_in[0]) return;
   c.kernels.max_pool_backward(shape_of(c.node), c.in[0], c.out, c.grad_out, c.grad_in[0]);
 }
-void avg_forward(const BlockContext& c) {
-  c.kernels.avg_pool_forward(shape_of(c.node), c.in[0], c.out);
-}
+void avg_forward(const BlockContext& c) { c.kernels.avg_pool_forward(shape_of(c.node), c.in[0], c.out); }
 void avg_backward(const BlockContext& c) {
   if (!c.grad_in[0]) return;
   c.kernels.avg_pool_backward(shape_of(c.node), c.grad_out, c.grad_in[0]);
@@ -71,27 +67,27 @@ void avg_backward(const BlockContext& c) {
 }  // namespace
 
 constinit const OpType kMaxPool{.name = "max_pool",
-                      .summary = "Largest value of each window.",
-                      .fields = kFields,
-                      .configure = configure,
-                      .forward = max_forward,
-                      .backward = max_backward,
-                      .needs_input = true,
-                      .needs_output = true,
-                      .recompute = true};
+                                .summary = "Largest value of each window.",
+                                .fields = kFields,
+                                .configure = configure,
+                                .forward = max_forward,
+                                .backward = max_backward,
+                                .needs_input = true,
+                                .needs_output = true,
+                                .recompute = true};
 constinit const OpType kAvgPool{.name = "avg_pool",
-                      .summary = "Mean of each window.",
-                      .fields = kFields,
-                      .configure = configure,
-                      .forward = avg_forward,
-                      .backward = avg_backward,
-                      .recompute = true};
+                                .summary = "Mean of each window.",
+                                .fields = kFields,
+                                .configure = configure,
+                                .forward = avg_forward,
+                                .backward = avg_backward,
+                                .recompute = true};
 constinit const OpType kGlobalAvgPool{.name = "global_avg_pool",
-                            .summary = "Mean of each channel over the whole image.",
-                            .fields = {},
-                            .configure = configure_global,
-                            .forward = avg_forward,
-                            .backward = avg_backward,
-                            .recompute = true};
+                                      .summary = "Mean of each channel over the whole image.",
+                                      .fields = {},
+                                      .configure = configure_global,
+                                      .forward = avg_forward,
+                                      .backward = avg_backward,
+                                      .recompute = true};
 
 }  // namespace espalier

@@ -25,8 +25,9 @@ void configure_add(Node& node) {
   node.out_shape = node.in_shape();
   for (const Shape& shape : node.in_shapes) {
     if (shape != node.out_shape) {
-      spec_error(node, "inputs", "adds " + to_string(node.out_shape) + " and " + to_string(shape) +
-                                     "; all inputs must have one shape");
+      spec_error(node, "inputs",
+                 "adds " + to_string(node.out_shape) + " and " + to_string(shape) +
+                     "; all inputs must have one shape");
     }
   }
 }
@@ -52,8 +53,9 @@ void configure_concat(Node& node) {
   node.out_shape.channels = 0;
   for (const Shape& shape : node.in_shapes) {
     if (shape.height != node.out_shape.height || shape.width != node.out_shape.width) {
-      spec_error(node, "inputs", "concatenates " + to_string(node.in_shape()) + " and " +
-                                     to_string(shape) + "; height and width must agree");
+      spec_error(node, "inputs",
+                 "concatenates " + to_string(node.in_shape()) + " and " + to_string(shape) +
+                     "; height and width must agree");
     }
     node.out_shape.channels += shape.channels;
   }
@@ -78,31 +80,31 @@ void backward_concat(const BlockContext& c) {
 }  // namespace
 
 constinit const OpType kFlatten{.name = "flatten",
-                      .summary = "A feature map as a vector.",
-                      .fields = {},
-                      .configure = configure_flatten,
-                      .forward = forward_flatten,
-                      .backward = backward_flatten,
-                      .recompute = true,
-                      .in_place = true};
+                                .summary = "A feature map as a vector.",
+                                .fields = {},
+                                .configure = configure_flatten,
+                                .forward = forward_flatten,
+                                .backward = backward_flatten,
+                                .recompute = true,
+                                .in_place = true};
 constinit const OpType kAdd{.name = "add",
-                  .summary = "Sum of two or more feature maps of one shape (residual connection).",
-                  .fields = {},
-                  .min_inputs = 2,
-                  .max_inputs = 16,
-                  .configure = configure_add,
-                  .forward = forward_add,
-                  .backward = backward_add,
-                  .recompute = true,
-                  .in_place = true};
+                            .summary = "Sum of two or more feature maps of one shape (residual connection).",
+                            .fields = {},
+                            .min_inputs = 2,
+                            .max_inputs = 16,
+                            .configure = configure_add,
+                            .forward = forward_add,
+                            .backward = backward_add,
+                            .recompute = true,
+                            .in_place = true};
 constinit const OpType kConcat{.name = "concat",
-                     .summary = "Two or more feature maps behind each other, by channel.",
-                     .fields = {},
-                     .min_inputs = 2,
-                     .max_inputs = 16,
-                     .configure = configure_concat,
-                     .forward = forward_concat,
-                     .backward = backward_concat,
-                     .recompute = true};
+                               .summary = "Two or more feature maps behind each other, by channel.",
+                               .fields = {},
+                               .min_inputs = 2,
+                               .max_inputs = 16,
+                               .configure = configure_concat,
+                               .forward = forward_concat,
+                               .backward = backward_concat,
+                               .recompute = true};
 
 }  // namespace espalier

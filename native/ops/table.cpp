@@ -6,7 +6,7 @@ namespace espalier {
 namespace {
 
 constexpr std::array<const OpType*, 15> kTypes{
-    &kConv,      &kDense, &kBatchNorm, &kMaxPool, &kAvgPool, &kGlobalAvgPool, &kRelu, &kRelu6,
+    &kConv,      &kDense, &kBatchNorm, &kMaxPool, &kAvgPool, &kGlobalAvgPool, &kRelu,  &kRelu6,
     &kLeakyRelu, &kTanh,  &kSigmoid,   &kDropout, &kFlatten, &kAdd,           &kConcat};
 
 }  // namespace

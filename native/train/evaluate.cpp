@@ -63,8 +63,8 @@ const EvaluationResult& Evaluator::result() {
   return result_;
 }
 
-EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Split& split, const Kernels& kernels,
-                          ThreadPool& pool) {
+EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Split& split,
+                          const Kernels& kernels, ThreadPool& pool) {
   Evaluator evaluator(model, dataset, split, kernels, pool);
   while (evaluator.advance()) {
   }
@@ -74,8 +74,9 @@ EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Spli
 Predictor::Predictor(const Model& model, const Kernels& kernels, ThreadPool& pool)
     : model_(model),
       pool_(pool),
-      batcher_(model.graph.input.shape.channels, model.graph.input.shape.height, model.graph.input.shape.width,
-               kernels.lanes, kPredictBatch, model.graph.input.mean, model.graph.input.standard_deviation),
+      batcher_(model.graph.input.shape.channels, model.graph.input.shape.height,
+               model.graph.input.shape.width, kernels.lanes, kPredictBatch, model.graph.input.mean,
+               model.graph.input.standard_deviation),
       executor_(model.graph, kernels, pool, {.max_batch = kPredictBatch, .keep_values = true}) {
   logits_.resize(static_cast<std::size_t>(kPredictBatch * model.graph.classes));
   prepare();
@@ -102,7 +103,8 @@ std::vector<real> Predictor::activation(const std::uint8_t* image, std::string_v
     const auto& nodes = model_.graph.nodes;
     const auto at = std::find_if(nodes.begin(), nodes.end(), [&](const Node& n) { return n.name == layer; });
     if (at == nodes.end()) {
-      throw Error(ErrorCode::kArgument, std::string(layer), "is not a layer of the model \"" + model_.graph.name + "\"");
+      throw Error(ErrorCode::kArgument, std::string(layer),
+                  "is not a layer of the model \"" + model_.graph.name + "\"");
     }
     value = static_cast<int>(at - nodes.begin()) + 1;
   }
@@ -110,7 +112,8 @@ std::vector<real> Predictor::activation(const std::uint8_t* image, std::string_v
   std::vector<real> out(static_cast<std::size_t>(shape.size()));
   batcher_.load_plain(image, 1, pool_);
   if (value == 0) {
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = batcher_.images()[i * static_cast<std::size_t>(executor_.plan().lanes)];
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = batcher_.images()[i * static_cast<std::size_t>(executor_.plan().lanes)];
     return out;
   }
   executor_.infer({.images = batcher_.images(), .count = 1}, model_.parameters, logits_.data());

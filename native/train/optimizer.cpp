@@ -6,7 +6,8 @@
 
 namespace espalier {
 
-Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, const Kernels& kernels, ThreadPool& pool)
+Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, const Kernels& kernels,
+                     ThreadPool& pool)
     : type_(find_optimizer(config.optimizer)),
       config_(config),
       kernels_(kernels),
@@ -19,7 +20,8 @@ double Optimizer::gradient_norm(const Parameters& parameters) const {
   return math::sqrt(kernels_.sum_of_squares(parameters.gradient.data(), size_));
 }
 
-void Optimizer::update(Parameters& parameters, std::int64_t step, double learning_rate, double gradient_norm) {
+void Optimizer::update(Parameters& parameters, std::int64_t step, double learning_rate,
+                       double gradient_norm) {
   UpdateContext common{};
   common.learning_rate = static_cast<real>(learning_rate);
   common.momentum = static_cast<real>(config_.momentum);

@@ -55,7 +55,9 @@ const Row& find(std::span<const Row> rows, std::string_view name, const char* fi
 std::span<const OptimizerType> optimizer_types() { return kOptimizers; }
 std::span<const ScheduleType> schedule_types() { return kSchedules; }
 
-const OptimizerType& find_optimizer(std::string_view name) { return find(optimizer_types(), name, "optimizer"); }
+const OptimizerType& find_optimizer(std::string_view name) {
+  return find(optimizer_types(), name, "optimizer");
+}
 const ScheduleType& find_schedule(std::string_view name) { return find(schedule_types(), name, "schedule"); }
 const LossType& find_loss(std::string_view name) { return find(loss_types(), name, "loss"); }
 

@@ -39,7 +39,7 @@ std::span<const LossType> loss_types();
 const LossType& find_loss(std::string_view name);
 
 // The learning rate of step `step` of `steps`: linear warm-up, then the schedule.
-double learning_rate(const ScheduleType& schedule, double base, std::int64_t step,
-                     std::int64_t steps, std::int64_t warmup_steps);
+double learning_rate(const ScheduleType& schedule, double base, std::int64_t step, std::int64_t steps,
+                     std::int64_t warmup_steps);
 
 }  // namespace espalier

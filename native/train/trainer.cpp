@@ -31,8 +31,9 @@ void check_fits(const Graph& graph, const Dataset& dataset) {
   }
   if (dataset.classes() != graph.classes) {
     throw Error(ErrorCode::kData, dataset.name,
-                "has " + std::to_string(dataset.classes()) + " classes, but the model \"" + graph.name + "\" has " +
-                    std::to_string(graph.classes) + "; change \"classes\" in its spec or use other data");
+                "has " + std::to_string(dataset.classes()) + " classes, but the model \"" + graph.name +
+                    "\" has " + std::to_string(graph.classes) +
+                    "; change \"classes\" in its spec or use other data");
   }
 }
 
@@ -62,28 +63,45 @@ Trainer::Trainer(Model& model, const Dataset& dataset, const TrainingConfig& con
 }
 
 StepResult Trainer::step() {
-  const Batch batch = take_batch();
-  executor_.prepare(model_.parameters);
-  const BatchResult result =
-      executor_.train(batch, loss_.function, config_.label_smoothing, model_.parameters);
+  StepResult result;
+  while (!advance(result)) {
+  }
+  return result;
+}
+
+bool Trainer::advance(StepResult& result) {
+  if (!under_way_) {
+    const Batch batch = take_batch();
+    executor_.prepare(model_.parameters);
+    executor_.begin(batch, loss_.function, config_.label_smoothing, model_.parameters);
+    under_way_ = true;
+    images_ = batch.count;
+  }
+  if (executor_.advance()) return false;
+  under_way_ = false;
+  const BatchResult batch_result = executor_.finish();
   const double norm = optimizer_.gradient_norm(model_.parameters);
-  if (!std::isfinite(result.loss) || !std::isfinite(norm) || result.loss > kLargestLoss) diverged(result.loss);
+  const double loss = batch_result.loss;
+  if (!std::isfinite(loss) || !std::isfinite(norm) || loss > kLargestLoss) diverged(loss);
   keep_good_weights();
-  const double rate = learning_rate(schedule_, config_.learning_rate, step_, total_steps_, config_.warmup_steps);
+  const double rate =
+      learning_rate(schedule_, config_.learning_rate, step_, total_steps_, config_.warmup_steps);
   optimizer_.update(model_.parameters, step_, rate, norm);
   ++step_;
-  return {.loss = result.loss,
-          .correct = result.correct,
-          .images = batch.count,
-          .gradient_norm = norm,
-          .learning_rate = rate};
+  result = {.loss = loss,
+            .correct = batch_result.correct,
+            .images = images_,
+            .gradient_norm = norm,
+            .learning_rate = rate};
+  return true;
 }
 
 Batch Trainer::take_batch() {
   const auto epoch = static_cast<std::uint64_t>(step_ / steps_per_epoch_);
   const int first = static_cast<int>(step_ % steps_per_epoch_) * config_.batch_size;
   const int count = std::min(config_.batch_size, population_ - first);
-  batcher_.load_training(dataset_.train, population_, augmentation_, config_.seed, epoch, first, count, pool_);
+  batcher_.load_training(dataset_.train, population_, augmentation_, config_.seed, epoch, first, count,
+                         pool_);
   for (int i = 0; i < count; ++i) {
     const auto slot = static_cast<std::size_t>(i);
     targets_[slot] = {batcher_.labels()[slot], batcher_.other_labels()[slot], batcher_.lambdas()[slot]};
@@ -101,8 +119,8 @@ void Trainer::diverged(double loss) {
                                ? "the loss has grown to " + nlohmann::json(std::round(loss)).dump()
                                : "the loss is no longer a number";
   throw Error(ErrorCode::kDiverged, "training",
-              what + " at step " + std::to_string(step_ + 1) +
-                  "; lower the learning rate (now " + nlohmann::json(config_.learning_rate).dump() +
+              what + " at step " + std::to_string(step_ + 1) + "; lower the learning rate (now " +
+                  nlohmann::json(config_.learning_rate).dump() +
                   ") or set clip_norm; the weights are back at those of step " + std::to_string(good_step_));
 }
 

@@ -45,13 +45,17 @@ struct StepResult {
 class Trainer {
  public:
   // All must outlive the trainer. Throws what check_fits and the configuration's checks throw.
-  Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config,
-          const Kernels& kernels, ThreadPool& pool);
+  Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config, const Kernels& kernels,
+          ThreadPool& pool);
 
   // One step. Throws Error{kDiverged} when the loss is no longer a number, or absurd: the message says at
   // which step and what to lower, and the weights are the last ones (of at most kGoodSteps steps
   // before) that are known to be good.
   StepResult step();
+
+  // The same in pieces of a few milliseconds: true when the step is done and `result` is filled.
+  // Weights change in the last piece only; a step that is not continued has not happened.
+  bool advance(StepResult& result);
 
   bool done() const { return step_ >= total_steps_; }
   std::int64_t step_count() const { return step_; }
@@ -69,7 +73,10 @@ class Trainer {
   aligned_vector<real>& moments(int i) { return optimizer_.moments(i); }
   const aligned_vector<real>& moments(int i) const { return optimizer_.moments(i); }
   // Continues at `step` after weights and moments were restored.
-  void restore(std::int64_t step) { step_ = step; }
+  void restore(std::int64_t step) {
+    step_ = step;
+    under_way_ = false;
+  }
 
   static constexpr int kGoodSteps = 50;
   // Nats: a network that is this wrong is not learning any more.
@@ -90,10 +97,12 @@ class Trainer {
   Augmentation augmentation_;
   Batcher batcher_;
   Executor executor_;
-  aligned_vector<real> good_;  // weights that are known to give a finite loss …
+  aligned_vector<real> good_;   // weights that are known to give a finite loss …
   std::int64_t good_step_ = 0;  // … and the step they are from
   std::vector<Target> targets_;
-  int population_ = 0;  // training images in use
+  bool under_way_ = false;  // a step is begun and not done
+  int images_ = 0;          // of that step
+  int population_ = 0;      // training images in use
   std::int64_t steps_per_epoch_ = 0;
   std::int64_t total_steps_ = 0;
   std::int64_t step_ = 0;
@@ -101,9 +110,9 @@ class Trainer {
 
 struct EvaluationResult {
   int count = 0;
-  double accuracy = 0;  // 0 … 1
-  double loss = 0;      // mean cross-entropy
-  std::vector<std::uint32_t> confusion;   // [true][predicted]
+  double accuracy = 0;                   // 0 … 1
+  double loss = 0;                       // mean cross-entropy
+  std::vector<std::uint32_t> confusion;  // [true][predicted]
   std::vector<std::uint16_t> predictions;
   std::vector<float> confidences;  // probability of the predicted class
 };

@@ -62,10 +62,13 @@ std::string TrainingRun::run(double milliseconds, std::int64_t max_steps) {
 
 void TrainingRun::step() {
   const auto begin = Clock::now();
-  const StepResult result = trainer_.step();
-  const double seconds = seconds_since(begin);
+  StepResult result;
+  const bool done = trainer_.advance(result);
+  step_seconds_ += seconds_since(begin);
+  if (!done) return;
   learning_rate_ = result.learning_rate;
-  for (RunningMean* mean : {&recent_, &epoch_, &total_}) mean->add(result, seconds);
+  for (RunningMean* mean : {&recent_, &epoch_, &total_}) mean->add(result, step_seconds_);
+  step_seconds_ = 0;
   if (trainer_.step_count() % trainer_.steps_per_epoch() != 0) return;
   report_progress();
   if (trainer_.config().validate && dataset_.validation.count() > 0) {

@@ -35,7 +35,7 @@ class TrainingRun {
               ThreadPool& pool);
 
   // Works for about `milliseconds`: steps, and the validation after each epoch. At most `max_steps`
-  // steps; negative: any number. Always does something, so a slow step takes as long as it takes.
+  // steps; negative: any number. A slow step is continued by the next call.
   // JSON {"events": […], "steps": n, "step": total, "settled": bool, "done": bool}; events as in types.ts.
   // Throws Error{kDiverged}.
   std::string run(double milliseconds, std::int64_t max_steps);
@@ -63,6 +63,7 @@ class TrainingRun {
   RunningMean epoch_;
   RunningMean total_;
   double learning_rate_ = 0;
+  double step_seconds_ = 0;   // of the step under way
   double epoch_seconds_ = 0;  // validation included, pauses not
   double total_seconds_ = 0;
   Clock::time_point last_progress_;

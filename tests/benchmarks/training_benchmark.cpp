@@ -20,7 +20,8 @@ Dataset random_images(int count) {
   for (int c = 0; c < 10; ++c) dataset.class_names.push_back(std::to_string(c));
   Random random(1, RandomStream::kDigits);
   for (int i = 0; i < count; ++i) {
-    for (int p = 0; p < 784; ++p) dataset.train.images.push_back(static_cast<std::uint8_t>(random.below(256)));
+    for (int p = 0; p < 784; ++p)
+      dataset.train.images.push_back(static_cast<std::uint8_t>(random.below(256)));
     dataset.train.labels.push_back(static_cast<std::uint16_t>(random.below(10)));
   }
   return dataset;

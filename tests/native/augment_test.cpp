@@ -26,7 +26,8 @@ std::vector<std::uint8_t> picture() {
   return image;
 }
 
-std::vector<real> augmented(const Augmentation& augmentation, std::uint64_t seed = 1, std::uint64_t epoch = 0, std::uint64_t index = 0) {
+std::vector<real> augmented(const Augmentation& augmentation, std::uint64_t seed = 1, std::uint64_t epoch = 0,
+                            std::uint64_t index = 0) {
   const auto image = picture();
   std::vector<real> out(image.size());
   augment_image(augmentation, seed, epoch, index, image.data(), 1, kSize, kSize, out.data());
@@ -82,7 +83,8 @@ TEST(Augment, rows_of_any_width_stay_within_their_image) {
     const auto size = static_cast<std::size_t>(2 * kHeight * width);
     const std::vector<std::uint8_t> image(size, 200);
     std::vector<real> out(size + 2, real(-7));
-    augment_image({.shift = 5, .rotation = 180, .elastic = 3}, 1, 0, 0, image.data(), 2, kHeight, width, out.data() + 1);
+    augment_image({.shift = 5, .rotation = 180, .elastic = 3}, 1, 0, 0, image.data(), 2, kHeight, width,
+                  out.data() + 1);
     EXPECT_EQ(out.front(), -7) << width;
     EXPECT_EQ(out.back(), -7) << width;
     EXPECT_GE(*std::min_element(out.begin() + 1, out.end() - 1), 0) << width;
@@ -113,7 +115,9 @@ TEST(Augment, wrong_lists_say_what_is_possible) {
     }
     return std::string("no error");
   };
-  EXPECT_EQ(message("blur"), "augment: \"blur\" is unknown; choose from none, standard, shift, rotation, scale, shear, elastic, cutout, mixup");
+  EXPECT_EQ(message("blur"),
+            "augment: \"blur\" is unknown; choose from none, standard, shift, rotation, scale, shear, "
+            "elastic, cutout, mixup");
   EXPECT_EQ(message("shift:wide"), "augment: \"shift:wide\" has no number behind the colon");
   EXPECT_EQ(message("shift:99"), "augment: \"shift:99\" is out of range; from 0 to 14 pixels is possible");
   EXPECT_EQ(message("mixup:-1"), "augment: \"mixup:-1\" is out of range; from 0 to 1 strength is possible");

@@ -38,8 +38,10 @@ Split numbered(int count, int size, int classes = 10) {
 Bytes images_file(int count = 120) { return write_idx_images(numbered(count, 12), 1, 4, 3); }
 Bytes labels_file(int count = 120) { return write_idx_labels(numbered(count, 12)); }
 
-Dataset load(const Bytes& images, const Bytes& labels, const Bytes& test_images = {}, const Bytes& test_labels = {}) {
-  return load_idx({"images", images}, {"labels", labels}, {"test-images", test_images}, {"test-labels", test_labels});
+Dataset load(const Bytes& images, const Bytes& labels, const Bytes& test_images = {},
+             const Bytes& test_labels = {}) {
+  return load_idx({"images", images}, {"labels", labels}, {"test-images", test_images},
+                  {"test-labels", test_labels});
 }
 
 TEST(Idx, reads_images_labels_and_splits) {
@@ -52,7 +54,8 @@ TEST(Idx, reads_images_labels_and_splits) {
   EXPECT_EQ(dataset.classes(), 10);
   const Split all = numbered(120, 12);
   EXPECT_TRUE(std::equal(dataset.train.images.begin(), dataset.train.images.end(), all.images.begin()));
-  EXPECT_TRUE(std::equal(dataset.validation.images.begin(), dataset.validation.images.end(), all.images.end() - 120));
+  EXPECT_TRUE(
+      std::equal(dataset.validation.images.begin(), dataset.validation.images.end(), all.images.end() - 120));
 }
 
 TEST(Idx, takes_every_sixth_of_a_class_for_testing_when_there_are_no_test_files) {
@@ -71,7 +74,8 @@ TEST(Idx, counts_letters_from_one) {
 }
 
 TEST(Idx, reads_colour_images_of_four_dimensions) {
-  const Dataset dataset = load(write_idx_images(numbered(60, 24), 2, 4, 3), write_idx_labels(numbered(60, 24)));
+  const Dataset dataset =
+      load(write_idx_images(numbered(60, 24), 2, 4, 3), write_idx_labels(numbered(60, 24)));
   EXPECT_EQ(dataset.channels, 2);
 }
 
@@ -79,7 +83,8 @@ TEST(Idx, truncated_images_name_the_file_and_both_counts) {
   Bytes images = images_file();
   images.resize(images.size() - 5);
   EXPECT_EQ(message_of([&] { load(images, labels_file()); }),
-            "images: is cut off: its header promises 120 items in 1440 bytes, but only 1435 bytes follow; download it again");
+            "images: is cut off: its header promises 120 items in 1440 bytes, but only 1435 bytes follow; "
+            "download it again");
 }
 
 TEST(Idx, every_truncation_is_an_error) {
@@ -95,13 +100,15 @@ TEST(Idx, a_wrong_magic_number_is_shown) {
   images[0] = 0x89;
   images[1] = 0x50;
   EXPECT_EQ(message_of([&] { load(images, labels_file()); }),
-            "images: is not an IDX file: it starts with 0x89500803, and IDX images start with 0x00000803, labels with 0x00000801");
+            "images: is not an IDX file: it starts with 0x89500803, and IDX images start with 0x00000803, "
+            "labels with 0x00000801");
 }
 
 TEST(Idx, another_value_type_is_named) {
   Bytes images = images_file();
   images[2] = 0x0D;
-  EXPECT_EQ(message_of([&] { load(images, labels_file()); }), "images: holds IDX values of type 13; only bytes (type 8) are read");
+  EXPECT_EQ(message_of([&] { load(images, labels_file()); }),
+            "images: holds IDX values of type 13; only bytes (type 8) are read");
 }
 
 TEST(Idx, more_values_than_counted_are_an_error) {
@@ -114,7 +121,9 @@ TEST(Idx, more_values_than_counted_are_an_error) {
 TEST(Idx, a_hostile_header_allocates_nothing) {
   Bytes images = images_file();
   for (std::size_t i = 8; i < 16; ++i) images[i] = 0xFF;
-  EXPECT_NE(message_of([&] { load(images, labels_file()); }).find("images: says that dimension 2 is 4294967295"), std::string::npos);
+  EXPECT_NE(
+      message_of([&] { load(images, labels_file()); }).find("images: says that dimension 2 is 4294967295"),
+      std::string::npos);
 }
 
 TEST(Idx, images_and_labels_of_different_lengths_name_both) {
@@ -128,18 +137,24 @@ TEST(Idx, swapped_files_are_recognised) {
 }
 
 TEST(Idx, no_images_are_an_error) {
-  EXPECT_EQ(message_of([&] { load(images_file(0), labels_file(0)); }), "images: has 0 images; there is nothing to learn from");
+  EXPECT_EQ(message_of([&] { load(images_file(0), labels_file(0)); }),
+            "images: has 0 images; there is nothing to learn from");
 }
 
 TEST(Idx, test_images_of_another_size_are_an_error) {
-  EXPECT_EQ(message_of([&] { load(images_file(), labels_file(), write_idx_images(numbered(5, 20), 1, 4, 5), labels_file(5)); }),
-            "test-images: has images of 1x4x5, but those of images are 1x4x3; the two do not belong together");
+  EXPECT_EQ(
+      message_of([&] {
+        load(images_file(), labels_file(), write_idx_images(numbered(5, 20), 1, 4, 5), labels_file(5));
+      }),
+      "test-images: has images of 1x4x5, but those of images are 1x4x3; the two do not belong together");
 }
 
 TEST(Idx, a_test_label_that_training_never_saw_is_an_error) {
   Split test = numbered(5, 12);
   test.labels[3] = 77;
-  EXPECT_EQ(message_of([&] { load(images_file(), labels_file(), write_idx_images(test, 1, 4, 3), write_idx_labels(test)); }),
+  EXPECT_EQ(message_of([&] {
+              load(images_file(), labels_file(), write_idx_images(test, 1, 4, 3), write_idx_labels(test));
+            }),
             "test-labels: has the label 77, which no training image has");
 }
 
@@ -156,10 +171,14 @@ TEST(Cifar10, reads_records_and_refuses_broken_ones) {
   EXPECT_EQ(dataset.class_names[8], "ship");
   Bytes cut = batch;
   cut.pop_back();
-  EXPECT_NE(message_of([&] { load_cifar10(batches, {"test_batch.bin", cut}); }).find("test_batch.bin: has 184379 bytes, which is no multiple of 3073"), std::string::npos);
+  EXPECT_NE(message_of([&] {
+              load_cifar10(batches, {"test_batch.bin", cut});
+            }).find("test_batch.bin: has 184379 bytes, which is no multiple of 3073"),
+            std::string::npos);
   cut = batch;
   cut[0] = 10;
-  EXPECT_EQ(message_of([&] { load_cifar10(batches, {"test_batch.bin", cut}); }), "test_batch.bin: has the label 10 in record 0; CIFAR-10 has 0 to 9");
+  EXPECT_EQ(message_of([&] { load_cifar10(batches, {"test_batch.bin", cut}); }),
+            "test_batch.bin: has the label 10 in record 0; CIFAR-10 has 0 to 9");
 }
 
 TEST(Images, every_class_gives_its_share_to_validation_and_test) {
@@ -223,14 +242,16 @@ TEST_F(Folder, of_idx_files_loads_raw_and_gzipped_under_either_name) {
 TEST_F(Folder, missing_labels_are_named) {
   write_mnist();
   fs::remove(path_ / "t10k-labels.idx1-ubyte");
-  EXPECT_NE(load_message().find("but no file that ends in t10k-labels-idx1-ubyte (raw or .gz)"), std::string::npos);
+  EXPECT_NE(load_message().find("but no file that ends in t10k-labels-idx1-ubyte (raw or .gz)"),
+            std::string::npos);
 }
 
 TEST_F(Folder, a_file_that_is_not_gzip_is_told) {
   write_mnist();
   write("train-images-idx3-ubyte.gz", {'<', 'h', 't', 'm', 'l', '>'});
-  EXPECT_EQ(load_message(), (path_ / "train-images-idx3-ubyte.gz").string() +
-                                ": is not gzip data although its name ends in .gz; was an error page saved instead?");
+  EXPECT_EQ(load_message(),
+            (path_ / "train-images-idx3-ubyte.gz").string() +
+                ": is not gzip data although its name ends in .gz; was an error page saved instead?");
 }
 
 TEST_F(Folder, cut_and_damaged_gzip_files_are_told) {
@@ -238,7 +259,8 @@ TEST_F(Folder, cut_and_damaged_gzip_files_are_told) {
   const fs::path file = path_ / "train-images-idx3-ubyte.gz";
   const auto size = fs::file_size(file);
   fs::resize_file(file, size / 2);
-  EXPECT_NE(load_message().find("train-images-idx3-ubyte.gz: is cut off: its gzip data ends early"), std::string::npos);
+  EXPECT_NE(load_message().find("train-images-idx3-ubyte.gz: is cut off: its gzip data ends early"),
+            std::string::npos);
   write_mnist();
   {
     std::fstream damaged(file, std::ios::binary | std::ios::in | std::ios::out);
@@ -249,8 +271,11 @@ TEST_F(Folder, cut_and_damaged_gzip_files_are_told) {
 }
 
 TEST_F(Folder, without_data_says_what_is_expected) {
-  EXPECT_NE(load_message().find("holds no dataset: neither IDX files (train-images-idx3-ubyte"), std::string::npos);
-  EXPECT_NE(message_of([&] { load_dataset((path_ / "none").string(), 1); }).find("does not exist; --data takes a folder or synthetic[:N]"),
+  EXPECT_NE(load_message().find("holds no dataset: neither IDX files (train-images-idx3-ubyte"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] {
+              load_dataset((path_ / "none").string(), 1);
+            }).find("does not exist; --data takes a folder or synthetic[:N]"),
             std::string::npos);
 }
 
@@ -265,7 +290,9 @@ TEST_F(Folder, writing_to_a_full_device_keeps_the_old_file) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
   write("model", {1, 2, 3});
   // The file beside cannot be made in a folder that is not there.
-  EXPECT_NE(message_of([&] { write("missing/model", {4}); }).find("cannot be written: No such file or directory"), std::string::npos);
+  EXPECT_NE(
+      message_of([&] { write("missing/model", {4}); }).find("cannot be written: No such file or directory"),
+      std::string::npos);
   EXPECT_EQ(read_file((path_ / "model").string()), (Bytes{1, 2, 3}));
 }
 

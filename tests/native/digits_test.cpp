@@ -117,7 +117,8 @@ TEST(SyntheticDigits, for_training_and_testing_share_no_image) {
   const auto images = [](const Split& split) {
     std::vector<Digit> list(split.labels.size());
     for (std::size_t i = 0; i < list.size(); ++i) {
-      std::copy_n(split.images.begin() + static_cast<std::ptrdiff_t>(i * kSize * kSize), kSize * kSize, list[i].begin());
+      std::copy_n(split.images.begin() + static_cast<std::ptrdiff_t>(i * kSize * kSize), kSize * kSize,
+                  list[i].begin());
     }
     std::sort(list.begin(), list.end());
     return list;

@@ -28,8 +28,7 @@ struct Network {
   std::vector<Target> targets;
   Batch batch;
 
-  Network(const json& values, const Kernels& with)
-      : kernels(with), model(compile(values["spec"])) {
+  Network(const json& values, const Kernels& with) : kernels(with), model(compile(values["spec"])) {
     for (const ParameterInfo* info : model.graph.parameters()) {
       const auto data = values["initial"].at(info->name)["data"].get<std::vector<real>>();
       EXPECT_EQ(static_cast<std::int64_t>(data.size()), info->size) << info->name;

@@ -52,7 +52,8 @@ constexpr BadSpec kBadSpecs[] = {
     {"missing_kernel", R"([{"type":"conv","name":"c","out_channels":2}])", "c.kernel: is missing"},
     {"kernel_beyond_image", R"([{"type":"conv","name":"c","out_channels":2,"kernel":29}])",
      "c.kernel: reaches over 29 pixels, but the padded input 1x28x28 has only 28 in height"},
-    {"pool_beyond_image", R"([{"type":"conv","out_channels":2,"kernel":27},{"type":"max_pool","name":"p","kernel":3}])",
+    {"pool_beyond_image",
+     R"([{"type":"conv","out_channels":2,"kernel":27},{"type":"max_pool","name":"p","kernel":3}])",
      "p.kernel: reaches over 3 pixels, but the padded input 2x2x2 has only 2 in height"},
     {"padding_beyond_kernel", R"([{"type":"conv","name":"c","out_channels":2,"kernel":3,"padding":3}])",
      "c.padding: is as large as the kernel's height (3)"},
@@ -65,25 +66,31 @@ constexpr BadSpec kBadSpecs[] = {
      "c.filters: is unknown; conv has out_channels, kernel, stride"},
     {"unknown_input", R"([{"type":"relu","name":"r","inputs":["nowhere"]}])",
      "r.inputs: names \"nowhere\", but no layer before it has that name"},
-    {"add_of_one", R"([{"type":"add","name":"a"}])", "a.inputs: is missing; name the 2 or more layers that add takes"},
+    {"add_of_one", R"([{"type":"add","name":"a"}])",
+     "a.inputs: is missing; name the 2 or more layers that add takes"},
     {"relu_of_two", R"([{"type":"relu","name":"r","inputs":["input","input"]}])",
      "r.inputs: names 2 layers; relu takes 1"},
-    {"add_of_unlike_shapes", R"([{"type":"conv","name":"c","out_channels":2,"kernel":3},{"type":"add","name":"a","inputs":["c","input"]}])",
+    {"add_of_unlike_shapes",
+     R"([{"type":"conv","name":"c","out_channels":2,"kernel":3},{"type":"add","name":"a","inputs":["c","input"]}])",
      "a.inputs: adds 2x26x26 and 1x28x28; all inputs must have one shape"},
-    {"concat_of_unlike_sizes", R"([{"type":"conv","name":"c","out_channels":2,"kernel":3},{"type":"concat","name":"a","inputs":["c","input"]}])",
+    {"concat_of_unlike_sizes",
+     R"([{"type":"conv","name":"c","out_channels":2,"kernel":3},{"type":"concat","name":"a","inputs":["c","input"]}])",
      "a.inputs: concatenates 2x26x26 and 1x28x28; height and width must agree"},
     {"two_of_one_name", R"([{"type":"relu","name":"r"},{"type":"relu","name":"r"}])",
      "layers[1].name: \"r\" is the name of two layers"},
-    {"named_input", R"([{"type":"relu","name":"input"}])", "layers[0].name: \"input\" is the image's own name"},
+    {"named_input", R"([{"type":"relu","name":"input"}])",
+     "layers[0].name: \"input\" is the image's own name"},
     {"no_layers", R"([])", "layers: must be a list with at least one layer"},
     {"wrong_output", R"([{"type":"conv","name":"c","out_channels":2,"kernel":3}])",
      "c: is the last layer and gives 2x26x26, but the model has 10 classes"},
     {"dead_end", R"([{"type":"relu","name":"r"},{"type":"dense","inputs":["input"],"units":"classes"}])",
      "r: leads nowhere; name it in the \"inputs\" of a later layer or remove it"},
-    {"dropout_of_everything", R"([{"type":"dropout","name":"d","rate":1}])", "d.rate: must be from 0 to 0.95, found 1"},
+    {"dropout_of_everything", R"([{"type":"dropout","name":"d","rate":1}])",
+     "d.rate: must be from 0 to 0.95, found 1"},
     {"text_for_number", R"([{"type":"leaky_relu","name":"l","slope":"steep"}])",
      "l.slope: must be a number, found \"steep\""},
-    {"number_for_boolean", R"([{"type":"dense","name":"d","units":10,"bias":1}])", "d.bias: must be true or false, found 1"},
+    {"number_for_boolean", R"([{"type":"dense","name":"d","units":10,"bias":1}])",
+     "d.bias: must be true or false, found 1"},
     {"units_word", R"([{"type":"dense","name":"d","units":"many"}])",
      "d.units: must be a whole number or \"classes\", found \"many\""},
     {"too_many_weights", R"([{"type":"dense","name":"d","units":1000000},{"type":"dense","units":10}])",
@@ -113,14 +120,17 @@ TEST(Spec, errors_outside_the_layers_name_the_field) {
   EXPECT_EQ(message_of(spec), "classes: must be a whole number from 2 to 65536, found 1");
   spec["classes"] = 10;
   spec["optimizer"] = "adam";
-  EXPECT_EQ(message_of(spec), "optimizer: is unknown; a spec has $schema, classes, description, input, layers, name");
+  EXPECT_EQ(message_of(spec),
+            "optimizer: is unknown; a spec has $schema, classes, description, input, layers, name");
   spec.erase("optimizer");
   spec["input"]["mean"] = {0.1, 0.2};
   EXPECT_EQ(message_of(spec), "input.mean: must be a list of 1 numbers, one for each channel");
 }
 
 TEST(Spec, presets_have_the_parameters_of_the_papers) {
-  const auto parameters = [](const char* name) { return compile(preset_spec(name, 1, 28, 28, 10)).parameter_count(); };
+  const auto parameters = [](const char* name) {
+    return compile(preset_spec(name, 1, 28, 28, 10)).parameter_count();
+  };
   EXPECT_EQ(parameters("small"), 9098);
   EXPECT_EQ(parameters("lenet5"), 431080);
   EXPECT_EQ(parameters("lenet-300-100"), 266610);
@@ -188,7 +198,8 @@ std::int64_t arena(const char* preset, int batch) {
 }
 
 TEST(Plan, memory_without_batch_norm_does_not_depend_on_the_batch) {
-  for (const char* preset : {"small", "lenet5", "lenet-300-100"}) EXPECT_EQ(arena(preset, 8), arena(preset, 4096)) << preset;
+  for (const char* preset : {"small", "lenet5", "lenet-300-100"})
+    EXPECT_EQ(arena(preset, 8), arena(preset, 4096)) << preset;
 }
 
 TEST(Plan, memory_with_batch_norm_grows_by_what_crosses_sweeps_only) {
@@ -201,9 +212,11 @@ TEST(Plan, memory_with_batch_norm_grows_by_what_crosses_sweeps_only) {
 }
 
 TEST(Plan, a_network_without_batch_norm_is_one_sweep) {
-  EXPECT_EQ(make_plan(compile(preset_spec("lenet5", 1, 28, 28, 10)), 8, {.training = true}).sweeps.size(), 1u);
+  EXPECT_EQ(make_plan(compile(preset_spec("lenet5", 1, 28, 28, 10)), 8, {.training = true}).sweeps.size(),
+            1u);
   // Seven batch norms deep: seven forward, the turning one, seven backward.
-  EXPECT_EQ(make_plan(compile(preset_spec("resnet", 1, 28, 28, 10)), 8, {.training = true}).sweeps.size(), 15u);
+  EXPECT_EQ(make_plan(compile(preset_spec("resnet", 1, 28, 28, 10)), 8, {.training = true}).sweeps.size(),
+            15u);
   EXPECT_EQ(make_plan(compile(preset_spec("resnet", 1, 28, 28, 10)), 8, {}).sweeps.size(), 1u);
 }
 

@@ -24,7 +24,8 @@ struct Buffer {
 
   explicit Buffer(std::size_t count) : data(count + kCanaries, kCanary), size(count) {}
   Buffer(std::size_t count, Random& random) : Buffer(count) {
-    for (std::size_t i = 0; i < count; ++i) data[i] = static_cast<real>(static_cast<int>(random.below(9)) - 4);
+    for (std::size_t i = 0; i < count; ++i)
+      data[i] = static_cast<real>(static_cast<int>(random.below(9)) - 4);
   }
   Buffer(std::size_t count, real value) : Buffer(count) { std::fill_n(data.begin(), count, value); }
   real* get() { return data.data(); }
@@ -50,7 +51,8 @@ void for_each_product(const ConvShape& s, int lanes, Visit visit) {
     for (int i = 0; i < s.group_in(); ++i) {
       for (int ky = 0; ky < s.kernel_height; ++ky) {
         for (int kx = 0; kx < s.kernel_width; ++kx) {
-          const auto w = static_cast<std::size_t>(((o * s.group_in() + i) * s.kernel_height + ky) * s.kernel_width + kx);
+          const auto w =
+              static_cast<std::size_t>(((o * s.group_in() + i) * s.kernel_height + ky) * s.kernel_width + kx);
           for (int y = 0; y < s.out_height; ++y) {
             const int iy = y * s.stride_height + ky * s.dilation_height - s.pad_top;
             if (iy < 0 || iy >= s.in_height) continue;
@@ -58,7 +60,8 @@ void for_each_product(const ConvShape& s, int lanes, Visit visit) {
               const int ix = x * s.stride_width + kx * s.dilation_width - s.pad_left;
               if (ix < 0 || ix >= s.in_width) continue;
               for (int lane = 0; lane < lanes; ++lane) {
-                visit(w, in_index(s, lanes, group * s.group_in() + i, iy, ix, lane), out_index(s, lanes, o, y, x, lane));
+                visit(w, in_index(s, lanes, group * s.group_in() + i, iy, ix, lane),
+                      out_index(s, lanes, o, y, x, lane));
               }
             }
           }
@@ -69,7 +72,9 @@ void for_each_product(const ConvShape& s, int lanes, Visit visit) {
 }
 
 ConvShape random_shape(Random& random) {
-  const auto between = [&](int low, int high) { return low + static_cast<int>(random.below(static_cast<std::uint32_t>(high - low + 1))); };
+  const auto between = [&](int low, int high) {
+    return low + static_cast<int>(random.below(static_cast<std::uint32_t>(high - low + 1)));
+  };
   ConvShape s{};
   s.groups = random.below(3) == 0 ? between(2, 4) : 1;
   s.in_channels = s.groups * between(1, s.groups > 1 ? 3 : 14);
@@ -80,7 +85,8 @@ ConvShape random_shape(Random& random) {
   s.stride_width = between(1, 3);
   s.dilation_height = between(1, 2);
   s.dilation_width = between(1, 2);
-  const int reach_y = (s.kernel_height - 1) * s.dilation_height + 1, reach_x = (s.kernel_width - 1) * s.dilation_width + 1;
+  const int reach_y = (s.kernel_height - 1) * s.dilation_height + 1,
+            reach_x = (s.kernel_width - 1) * s.dilation_width + 1;
   s.pad_top = between(0, reach_y - 1);
   s.pad_left = between(0, reach_x - 1);
   const int pad_bottom = between(0, reach_y - 1), pad_right = between(0, reach_x - 1);
@@ -92,11 +98,13 @@ ConvShape random_shape(Random& random) {
 }
 
 std::string text(const ConvShape& s) {
-  return std::to_string(s.in_channels) + "x" + std::to_string(s.in_height) + "x" + std::to_string(s.in_width) + " -> " +
-         std::to_string(s.out_channels) + "x" + std::to_string(s.out_height) + "x" + std::to_string(s.out_width) + ", kernel " +
-         std::to_string(s.kernel_height) + "x" + std::to_string(s.kernel_width) + ", stride " + std::to_string(s.stride_height) +
-         "x" + std::to_string(s.stride_width) + ", dilation " + std::to_string(s.dilation_height) + "x" +
-         std::to_string(s.dilation_width) + ", groups " + std::to_string(s.groups);
+  return std::to_string(s.in_channels) + "x" + std::to_string(s.in_height) + "x" +
+         std::to_string(s.in_width) + " -> " + std::to_string(s.out_channels) + "x" +
+         std::to_string(s.out_height) + "x" + std::to_string(s.out_width) + ", kernel " +
+         std::to_string(s.kernel_height) + "x" + std::to_string(s.kernel_width) + ", stride " +
+         std::to_string(s.stride_height) + "x" + std::to_string(s.stride_width) + ", dilation " +
+         std::to_string(s.dilation_height) + "x" + std::to_string(s.dilation_width) + ", groups " +
+         std::to_string(s.groups);
 }
 
 class KernelVariant : public ::testing::TestWithParam<const Kernels*> {};
@@ -115,7 +123,8 @@ TEST_P(KernelVariant, convolves_like_the_definition_on_200_random_shapes) {
     const auto weights = static_cast<std::size_t>(s.out_channels * s.group_in() * s.taps());
     Buffer in(in_size, random), grad_out(out_size, random), weight(weights, random);
     Buffer bias(static_cast<std::size_t>(s.out_channels), random);
-    Buffer packed(weights), packed_backward(weights), out(out_size), grad_in(in_size), grad_weight(weights, real{3});
+    Buffer packed(weights), packed_backward(weights), out(out_size), grad_in(in_size),
+        grad_weight(weights, real{3});
 
     std::vector<real> expected_out(out_size), expected_grad_in(in_size), expected_grad_weight(weights, 3);
     for (std::size_t i = 0; i < out_size; ++i) {
@@ -134,8 +143,10 @@ TEST_P(KernelVariant, convolves_like_the_definition_on_200_random_shapes) {
     k.conv_weight_gradient(s, in.get(), grad_out.get(), grad_weight.get());
     ASSERT_TRUE(std::equal(expected_out.begin(), expected_out.end(), out.data.begin()));
     ASSERT_TRUE(std::equal(expected_grad_in.begin(), expected_grad_in.end(), grad_in.data.begin()));
-    ASSERT_TRUE(std::equal(expected_grad_weight.begin(), expected_grad_weight.end(), grad_weight.data.begin()));
-    ASSERT_TRUE(packed.intact() && packed_backward.intact() && out.intact() && grad_in.intact() && grad_weight.intact());
+    ASSERT_TRUE(
+        std::equal(expected_grad_weight.begin(), expected_grad_weight.end(), grad_weight.data.begin()));
+    ASSERT_TRUE(packed.intact() && packed_backward.intact() && out.intact() && grad_in.intact() &&
+                grad_weight.intact());
   }
 }
 
@@ -152,12 +163,15 @@ TEST_P(KernelVariant, dense_weight_gradient_is_the_matrix_product_for_any_size) 
       Buffer transposed(static_cast<std::size_t>(blocks * lanes * stride), real{0});
       Buffer gradient(static_cast<std::size_t>(units * inputs), real{7});
       for (int b = 0; b < blocks; ++b) {
-        k.transpose_block(in.get() + b * inputs * lanes, inputs, stride, transposed.get() + b * lanes * stride);
+        k.transpose_block(in.get() + b * inputs * lanes, inputs, stride,
+                          transposed.get() + b * lanes * stride);
       }
       for (const bool add : {false, true}) {
         // Two parts, as two threads take them.
-        k.dense_weight_gradient(transposed.get(), stride, grads.get(), images, inputs, units, 0, units / 2, add, gradient.get());
-        k.dense_weight_gradient(transposed.get(), stride, grads.get(), images, inputs, units, units / 2, units, add, gradient.get());
+        k.dense_weight_gradient(transposed.get(), stride, grads.get(), images, inputs, units, 0, units / 2,
+                                add, gradient.get());
+        k.dense_weight_gradient(transposed.get(), stride, grads.get(), images, inputs, units, units / 2,
+                                units, add, gradient.get());
       }
       for (int u = 0; u < units; ++u) {
         for (int i = 0; i < inputs; ++i) {
@@ -181,7 +195,9 @@ TEST_P(KernelVariant, exponential_and_tanh_are_accurate_to_a_few_ulp) {
     alignas(64) real in[16], out[16];
     std::fill_n(in, 16, x);
     k.activation_forward(Activation::kTanh, 0, k.lanes, in, out);
-    ASSERT_NEAR(out[0], std::tanh(static_cast<double>(x)), 3e-7 * std::abs(std::tanh(static_cast<double>(x))) + 1e-30) << x;
+    ASSERT_NEAR(out[0], std::tanh(static_cast<double>(x)),
+                3e-7 * std::abs(std::tanh(static_cast<double>(x))) + 1e-30)
+        << x;
     k.activation_forward(Activation::kSigmoid, 0, k.lanes, in, out);
     const double expected = 1 / (1 + std::exp(-static_cast<double>(x)));
     ASSERT_NEAR(out[0], expected, 4e-7 * expected) << x;
@@ -199,7 +215,8 @@ TEST_P(KernelVariant, sums_lanes_and_pixels_in_one_order_for_every_width) {
       for (int i = 0; i < kChannels * kPixels; ++i) {
         for (int lane = 0; lane < kernels.lanes; ++lane) {
           Random random(9, RandomStream::kInitialization, static_cast<std::uint64_t>(i * 16 + first + lane));
-          grads[static_cast<std::size_t>(i * kernels.lanes + lane)] = static_cast<real>(random.uniform(-1, 1));
+          grads[static_cast<std::size_t>(i * kernels.lanes + lane)] =
+              static_cast<real>(random.uniform(-1, 1));
         }
       }
       kernels.channel_sums(grads.data(), kChannels, kPixels, total.data());
@@ -209,7 +226,8 @@ TEST_P(KernelVariant, sums_lanes_and_pixels_in_one_order_for_every_width) {
   EXPECT_EQ(sums(k), sums(*available_kernels()[0]));
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, KernelVariant, ::testing::ValuesIn(available_kernels().begin(), available_kernels().end()),
+INSTANTIATE_TEST_SUITE_P(Variants, KernelVariant,
+                         ::testing::ValuesIn(available_kernels().begin(), available_kernels().end()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 TEST(Kernels, an_unknown_name_lists_those_that_are_there) {
@@ -217,7 +235,8 @@ TEST(Kernels, an_unknown_name_lists_those_that_are_there) {
     select_kernels("quantum");
     FAIL();
   } catch (const std::exception& error) {
-    EXPECT_NE(std::string(error.what()).find("kernels: \"quantum\" is not available here; choose one of auto, plain"),
+    EXPECT_NE(std::string(error.what())
+                  .find("kernels: \"quantum\" is not available here; choose one of auto, plain"),
               std::string::npos)
         << error.what();
   }

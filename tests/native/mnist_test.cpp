@@ -31,7 +31,9 @@ class RealMnist : public ::testing::Test {
   Dataset mnist_;
 };
 
-TEST_F(RealMnist, small_reaches_97_percent_in_one_epoch) { EXPECT_GE(accuracy_after(mnist_, {.epochs = 1}), 0.97); }
+TEST_F(RealMnist, small_reaches_97_percent_in_one_epoch) {
+  EXPECT_GE(accuracy_after(mnist_, {.epochs = 1}), 0.97);
+}
 
 TEST_F(RealMnist, a_network_that_saw_only_built_in_digits_reads_90_percent) {
   const Dataset digits = synthetic_digits(24000, 100, 1);

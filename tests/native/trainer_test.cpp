@@ -30,8 +30,12 @@ void* counted(std::size_t size, std::size_t alignment) {
 // Every allocation of the test program is counted.
 void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
 void* operator new[](std::size_t size) { return counted(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t a) { return counted(size, static_cast<std::size_t>(a)); }
-void* operator new[](std::size_t size, std::align_val_t a) { return counted(size, static_cast<std::size_t>(a)); }
+void* operator new(std::size_t size, std::align_val_t a) {
+  return counted(size, static_cast<std::size_t>(a));
+}
+void* operator new[](std::size_t size, std::align_val_t a) {
+  return counted(size, static_cast<std::size_t>(a));
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete[](void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
@@ -64,8 +68,8 @@ struct Training {
 
 json preset(std::string_view name) { return preset_spec(name, 1, 28, 28, 10); }
 
-std::vector<real> weights_after(int steps, const json& spec, const TrainingConfig& config, std::string_view kernels,
-                                int threads = 1) {
+std::vector<real> weights_after(int steps, const json& spec, const TrainingConfig& config,
+                                std::string_view kernels, int threads = 1) {
   Training training(spec, config, select_kernels(kernels), threads);
   for (int i = 0; i < steps; ++i) training.trainer.step();
   const auto& value = training.model->parameters.value;
@@ -96,7 +100,12 @@ TEST(Step, allocates_nothing_after_the_first) {
   for (const Preset& p : presets()) specs.push_back(preset(p.name));
   for (const json& spec : specs) {
     for (const char* optimizer : {"sgd", "adamw"}) {
-      Training training(spec, {.batch_size = 48, .optimizer = optimizer, .clip_norm = 1, .augment = "shift:2,elastic,mixup", .limit = 300},
+      Training training(spec,
+                        {.batch_size = 48,
+                         .optimizer = optimizer,
+                         .clip_norm = 1,
+                         .augment = "shift:2,elastic,mixup",
+                         .limit = 300},
                         select_kernels("auto"), 2);
       training.trainer.step();
       const long before = allocations;
@@ -108,7 +117,8 @@ TEST(Step, allocates_nothing_after_the_first) {
 
 TEST(Step, gives_the_same_bits_for_any_number_of_threads) {
   for (const json& spec : {preset("small"), preset("lenet5"), kEverything}) {
-    const TrainingConfig config{.batch_size = 100, .learning_rate = 0.02, .augment = "standard,mixup", .seed = 3};
+    const TrainingConfig config{
+        .batch_size = 100, .learning_rate = 0.02, .augment = "standard,mixup", .seed = 3};
     const std::vector<real> one = weights_after(6, spec, config, "auto", 1);
     EXPECT_EQ(one, weights_after(6, spec, config, "auto", 2));
     EXPECT_EQ(one, weights_after(6, spec, config, "auto", 3));
@@ -134,7 +144,8 @@ TEST(Training, learns_built_in_digits) {
   for (const char* kernels : {"plain", "auto"}) {
     Training training(preset("small"), {.epochs = 8, .learning_rate = 0.05}, select_kernels(kernels));
     while (!training.trainer.done()) training.trainer.step();
-    const EvaluationResult result = evaluate(*training.model, digits(), digits().test, select_kernels(kernels), training.pool);
+    const EvaluationResult result =
+        evaluate(*training.model, digits(), digits().test, select_kernels(kernels), training.pool);
     EXPECT_GT(result.accuracy, 0.85) << kernels;
   }
 }
@@ -177,9 +188,11 @@ TEST(Training, refuses_data_that_does_not_fit) {
     return std::string("no error");
   };
   EXPECT_EQ(message(preset_spec("small", 3, 32, 32, 10)),
-            "has images of 1x28x28, but the model \"small\" takes 3x32x32; change \"input\" in its spec or use other data");
-  EXPECT_EQ(message(preset_spec("small", 1, 28, 28, 26)),
-            "has 10 classes, but the model \"small\" has 26; change \"classes\" in its spec or use other data");
+            "has images of 1x28x28, but the model \"small\" takes 3x32x32; change \"input\" in its spec or "
+            "use other data");
+  EXPECT_EQ(
+      message(preset_spec("small", 1, 28, 28, 26)),
+      "has 10 classes, but the model \"small\" has 26; change \"classes\" in its spec or use other data");
 }
 
 TEST(Training, refuses_a_dataset_without_images) {
@@ -196,7 +209,8 @@ TEST(Training, refuses_a_dataset_without_images) {
 }
 
 TEST(Config, survives_json_and_refuses_what_is_wrong) {
-  const TrainingConfig config{.epochs = 7, .learning_rate = 0.125, .optimizer = "adamw", .augment = "shift:2", .seed = 9};
+  const TrainingConfig config{
+      .epochs = 7, .learning_rate = 0.125, .optimizer = "adamw", .augment = "shift:2", .seed = 9};
   EXPECT_EQ(to_json(training_config(to_json(config))), to_json(config));
   const auto message = [](const json& value) {
     try {
@@ -220,7 +234,9 @@ TEST(Config, takes_the_optimizers_own_learning_rate) {
 }
 
 TEST(Schedule, starts_and_ends_where_its_name_says) {
-  const auto rate = [](const char* name, int step) { return learning_rate(find_schedule(name), 1.0, step, 100, 0); };
+  const auto rate = [](const char* name, int step) {
+    return learning_rate(find_schedule(name), 1.0, step, 100, 0);
+  };
   EXPECT_EQ(rate("constant", 99), 1.0);
   EXPECT_EQ(rate("step", 10), 1.0);
   EXPECT_EQ(rate("step", 50), 0.1);
@@ -245,7 +261,8 @@ TEST(Evaluation, agrees_with_single_predictions) {
   for (const json& spec : {preset("small"), kEverything}) {
     Training training(spec, {}, select_kernels("auto"));
     for (int i = 0; i < 10; ++i) training.trainer.step();
-    const EvaluationResult result = evaluate(*training.model, digits(), digits().test, select_kernels("auto"), pool);
+    const EvaluationResult result =
+        evaluate(*training.model, digits(), digits().test, select_kernels("auto"), pool);
     Predictor predictor(*training.model, select_kernels("auto"), pool);
     std::vector<real> probabilities(static_cast<std::size_t>(digits().test.count()) * 10);
     predictor.predict(digits().test.images.data(), digits().test.count(), probabilities.data());
@@ -271,7 +288,9 @@ TEST(Evaluation, shows_the_feature_maps_that_lead_to_the_probabilities) {
   Shape shape;
   const std::vector<real> input = predictor.activation(image, "input", shape);
   EXPECT_EQ(shape, (Shape{1, 28, 28}));
-  EXPECT_NEAR(input[300], (image[300] / 255.0 - model->graph.input.mean[0]) / model->graph.input.standard_deviation[0], 1e-5);
+  EXPECT_NEAR(input[300],
+              (image[300] / 255.0 - model->graph.input.mean[0]) / model->graph.input.standard_deviation[0],
+              1e-5);
   const std::vector<real> before = predictor.activation(image, "conv1", shape);
   const std::vector<real> after = predictor.activation(image, "relu1", shape);
   EXPECT_EQ(shape, (Shape{8, 28, 28}));
@@ -289,12 +308,14 @@ TEST(BatchNorm, inference_uses_running_statistics) {
   std::vector<real> together(200), alone(10);
   predictor.predict(digits().test.images.data(), 20, together.data());
   predictor.predict(digits().test.images.data() + 5 * 784, 1, alone.data());
-  for (int c = 0; c < 10; ++c) EXPECT_EQ(alone[static_cast<std::size_t>(c)], together[static_cast<std::size_t>(50 + c)]);
+  for (int c = 0; c < 10; ++c)
+    EXPECT_EQ(alone[static_cast<std::size_t>(c)], together[static_cast<std::size_t>(50 + c)]);
   for (const ParameterInfo* info : training.model->graph.parameters()) {
     if (info->trainable) continue;
     const real start = info->initializer == Initializer::kOne ? 1 : 0;
     for (std::int64_t i = 0; i < info->size; ++i) {
-      EXPECT_NE(training.model->parameters.value[static_cast<std::size_t>(info->offset + i)], start) << info->name;
+      EXPECT_NE(training.model->parameters.value[static_cast<std::size_t>(info->offset + i)], start)
+          << info->name;
     }
   }
 }
