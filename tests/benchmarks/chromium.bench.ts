@@ -13,7 +13,7 @@ type Result = { kernels: string; preset: string; speeds: number[] };
 /** Runs in the page, as text: it must not use anything around it. */
 async function measure(create: typeof createEngine, windows: number): Promise<Result[]> {
   const results: Result[] = [];
-  const runs: { result: Result; once(): Promise<number> }[] = [];
+  const runs: { result: Result; once: () => Promise<number> }[] = [];
   for (const kernels of ['plain', 'relaxed'] as const) {
     const engine = await create({ kernels, threads: 1 });
     const dataset = await engine.loadDataset({ kind: 'synthetic', train: 2048, test: 10 });
@@ -23,7 +23,7 @@ async function measure(create: typeof createEngine, windows: number): Promise<Re
       results.push(result);
       runs.push({
         result,
-        async once() {
+        once: async () => {
           const training = model.train(dataset, { epochs: 100000, learning_rate: 1e-4, validate: false });
           const begin = performance.now();
           let speed = 0;
