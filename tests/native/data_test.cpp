@@ -1,5 +1,6 @@
 // Datasets from bytes and folders, good and bad; every bad one with its sentence.
 #include <gtest/gtest.h>
+#include <png.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -284,6 +285,71 @@ TEST_F(Folder, around_another_folder_is_seen_through) {
   write("mnist/train-images-idx3-ubyte", images_file());
   write("mnist/train-labels-idx1-ubyte", labels_file());
   EXPECT_EQ(load_dataset(path_.string(), 1).name, "mnist");
+}
+
+void write_png(const fs::path& path, std::uint8_t grey, std::uint32_t width = 4) {
+  const Bytes pixels(width * 3, grey);
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = width;
+  image.height = 3;
+  image.format = PNG_FORMAT_GRAY;
+  ASSERT_NE(png_image_write_to_file(&image, path.c_str(), 0, pixels.data(), 0, nullptr), 0);
+}
+
+TEST_F(Folder, of_pngs_for_each_class_is_a_dataset) {
+  for (const char* name : {"cat", "dog"}) {
+    fs::create_directories(path_ / name);
+    for (int i = 0; i < 12; ++i) {
+      write_png(path_ / name / (std::to_string(i) + ".png"), name[0] == 'c' ? 10 : 200);
+    }
+  }
+  const Dataset dataset = load_dataset(path_.string(), 1);
+  EXPECT_EQ(dataset.class_names, (std::vector<std::string>{"cat", "dog"}));
+  EXPECT_EQ(dataset.channels, 1);
+  EXPECT_EQ(dataset.width, 4);
+  EXPECT_EQ(dataset.height, 3);
+  EXPECT_EQ(dataset.test.count(), 4);
+  EXPECT_EQ(dataset.train.count() + dataset.validation.count(), 20);
+  for (int i = 0; i < dataset.train.count(); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    EXPECT_EQ(dataset.train.images[at * 12], dataset.train.labels[at] == 0 ? 10 : 200);
+  }
+  write_png(path_ / "dog" / "wide.png", 1, 5);
+  EXPECT_NE(load_message().find("wide.png: is 5x3 pixels, but the first image is 4x3"), std::string::npos);
+  write("dog/wide.png", {'n', 'o'});
+  EXPECT_NE(load_message().find("wide.png: is no PNG that can be read"), std::string::npos);
+}
+
+TEST_F(Folder, of_emnist_letters_is_turned_upright) {
+  Split split = numbered(260, 12, 26);
+  for (std::uint16_t& label : split.labels) ++label;
+  for (const char* part : {"train", "test"}) {
+    const std::string name = std::string("emnist-letters-") + part;
+    write_gz(name + "-images-idx3-ubyte.gz", write_idx_images(split, 1, 4, 3));
+    write_gz(name + "-labels-idx1-ubyte.gz", write_idx_labels(split));
+  }
+  const Dataset dataset = load_dataset(path_.string(), 1);
+  EXPECT_EQ(dataset.height, 3);
+  EXPECT_EQ(dataset.width, 4);
+  EXPECT_EQ(dataset.test.count(), 260);
+  EXPECT_EQ(dataset.test.images[1], split.images[3]);
+  EXPECT_EQ(dataset.class_names.back(), "z");
+}
+
+TEST_F(Folder, of_cifar10_batches_is_a_dataset) {
+  Bytes batch;
+  for (int i = 0; i < 60; ++i) {
+    batch.push_back(static_cast<std::uint8_t>(i % 10));
+    batch.insert(batch.end(), 3072, static_cast<std::uint8_t>(i));
+  }
+  write("data_batch_1.bin", batch);
+  write("data_batch_2.bin", batch);
+  write("test_batch.bin", batch);
+  const Dataset dataset = load_dataset(path_.string(), 1);
+  EXPECT_EQ(dataset.channels, 3);
+  EXPECT_EQ(dataset.train.count() + dataset.validation.count(), 120);
+  EXPECT_EQ(dataset.test.count(), 60);
 }
 
 TEST_F(Folder, writing_where_it_is_impossible_is_told_and_keeps_other_files) {
