@@ -7,6 +7,7 @@
 #include "core/math.h"
 #include "core/random.h"
 #include "ops/op.h"
+#include "ops/weights.h"
 
 namespace espalier {
 namespace {
@@ -51,6 +52,8 @@ void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters) 
       }
       ++tensor;
     }
+    const Node& node = graph.nodes[n];
+    if (node.attributes.quantize.scheme) fit_weights(node, RangeMethod::kMinMax, parameters.value.data());
   }
 }
 
@@ -65,12 +68,31 @@ Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
   predictions_.resize(images);
 }
 
+const real* Executor::make_effective(const Parameters& parameters) {
+  const auto quantized = [](const Node& node) { return node.attributes.quantize.scheme != nullptr; };
+  const bool any = std::any_of(graph_.nodes.begin(), graph_.nodes.end(), quantized);
+  if (!any && parameters.mask.empty()) return parameters.value.data();
+  effective_.assign(parameters.value.begin(), parameters.value.end());
+  const std::size_t masked = parameters.mask.size();
+  const auto apply_mask = [&] {
+    for (std::size_t i = 0; i < masked; ++i) effective_[i] *= parameters.mask[i];
+  };
+  apply_mask();
+  if (!any) return effective_.data();
+  pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
+    const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+    if (quantized(node)) fake_quantize_weights(node, parameters.value.data(), effective_.data());
+  });
+  apply_mask();  // a grid may not have a zero
+  return effective_.data();
+}
+
 void Executor::prepare(const Parameters& parameters) {
+  weights_ = make_effective(parameters);
   pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
     const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
     if (!node.op->prepare) return;
-    node.op->prepare(node, kernels_, parameters.value.data(), at(plan_.packed[static_cast<std::size_t>(n)]),
-                     plan_.training);
+    node.op->prepare(node, kernels_, weights_, at(plan_.packed[static_cast<std::size_t>(n)]), plan_.training);
   });
 }
 
@@ -83,7 +105,7 @@ BatchResult Executor::train(const Batch& batch, LossFunction loss, double label_
 }
 
 void Executor::begin(const Batch& batch, LossFunction loss, double label_smoothing, Parameters& parameters) {
-  call_ = {batch, loss, label_smoothing, parameters.value.data()};
+  call_ = {batch, loss, label_smoothing, weights_};
   parameters_ = &parameters;
   next_sweep_ = 0;
   std::fill_n(at(plan_.shard_gradients), plan_.shard_gradient_size * kShards, real{0});
@@ -118,6 +140,11 @@ BatchResult Executor::finish() {
     parameters_->gradient[static_cast<std::size_t>(i)] = sum;
   }
 
+  for (const Node& node : graph_.nodes) {
+    if (!node.attributes.quantize.scheme || plan_.frozen[node.index]) continue;
+    quantized_weight_gradient(node, parameters_->value.data(), parameters_->gradient.data());
+  }
+
   const Batch& batch = call_.batch;
   BatchResult result;
   for (int i = 0; i < batch.count; ++i) {
@@ -129,8 +156,8 @@ BatchResult Executor::finish() {
   return result;
 }
 
-void Executor::infer(const Batch& batch, const Parameters& parameters, real* logits) {
-  const Call call{.batch = batch, .value = parameters.value.data()};
+void Executor::infer(const Batch& batch, real* logits) {
+  const Call call{.batch = batch, .value = weights_};
   const Plan::Sweep& sweep = plan_.sweeps.front();
   const int lanes = plan_.lanes;
   const int blocks = (batch.count + lanes - 1) / lanes;
@@ -204,7 +231,8 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
     for (std::size_t i = 0; i < step.grad_in.size(); ++i) {
       grad_in[i] = resolve(step.grad_in[i], call, block, thread);
     }
-    const bool partials = plan_.training && op.whole_batch();
+    const bool frozen = plan_.frozen[n];
+    const bool partials = plan_.training && op.whole_batch() && !frozen;
     const std::int64_t groups = lanes / 8;
     const BlockContext context{
         .node = node,
@@ -224,7 +252,8 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
         .image_in_batch = static_cast<std::uint64_t>(first_image),
         .seed = call.batch.seed,
         .step = call.batch.step,
-        .training = plan_.training};
+        .training = plan_.training && !frozen,
+        .frozen = frozen};
     switch (step.action) {
       case Plan::Action::kForward:
         op.forward(context);

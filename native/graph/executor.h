@@ -15,10 +15,12 @@
 
 namespace espalier {
 
-// Parameters live in parallel slabs: one offset addresses a weight and its gradient.
+// Parameters live in parallel slabs: one offset addresses a weight, its gradient and its mask. What layers
+// compute with is effective = fake_quantize(mask · value); gradients reach `value` straight through.
 struct Parameters {
   aligned_vector<real> value;
   aligned_vector<real> gradient;
+  aligned_vector<real> mask;  // 1, or 0 where a weight is pruned; empty: nothing is
 
   explicit Parameters(const Graph& graph)
       : value(static_cast<std::size_t>(graph.slab_size)),
@@ -73,7 +75,8 @@ class Executor {
 
   const Plan& plan() const { return plan_; }
 
-  // Must be called after every change of the parameters: packs weights for the inner loops.
+  // Must be called after every change of the parameters: masks, quantizes and packs weights for the inner
+  // loops.
   void prepare(const Parameters& parameters);
 
   // Mean loss and gradients (into parameters.gradient) of one batch; running statistics move.
@@ -87,7 +90,7 @@ class Executor {
   BatchResult finish();
 
   // Outputs of the last layer, [count][classes].
-  void infer(const Batch& batch, const Parameters& parameters, real* logits);
+  void infer(const Batch& batch, real* logits);
 
   // After infer with PlanOptions::keep_values and count <= lanes: image `image` of a value, copied
   // to `out` as [channels][height][width].
@@ -105,6 +108,7 @@ class Executor {
   void run_block(const Plan::Sweep& sweep, const Call& call, int block, int shard, int thread);
   void run_loss(const Plan::Step& step, const Call& call, int block, int valid, int thread);
   real* resolve(const Plan::Buffer& buffer, const Call& call, int block, int thread);
+  const real* make_effective(const Parameters& parameters);
   real* at(std::int64_t offset) { return offset < 0 ? nullptr : arena_.data() + offset; }
   BatchContext batch_context(int node, const Call& call, Parameters& parameters);
 
@@ -113,6 +117,8 @@ class Executor {
   ThreadPool& pool_;
   Plan plan_;
   aligned_vector<real> arena_;
+  aligned_vector<real> effective_;    // empty while it would only repeat the values
+  const real* weights_ = nullptr;     // what prepare() was called for: the effective parameters
   Call call_;                         // of the step under way
   Parameters* parameters_ = nullptr;  // its parameters; null: none is under way
   std::size_t next_sweep_ = 0;

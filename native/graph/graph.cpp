@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/json_fields.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 
@@ -35,6 +36,8 @@ std::string joined(const Names& names) {
 std::string number_text(double value) {
   return value == std::floor(value) ? std::to_string(static_cast<long long>(value)) : json(value).dump();
 }
+
+constexpr std::string_view kGranularities[] = {"tensor", "channel", "group"};  // in the order of Granularity
 
 // Reads one layer's fields through its table.
 class FieldReader {
@@ -116,6 +119,56 @@ class FieldReader {
            "left, bottom, right], found " +
                shown(value_));
     }
+  }
+
+  void read_into(WeightQuantization& target) const {
+    if (!value_.is_object()) fail(where_, "must be an object with a \"scheme\", found " + shown(value_));
+    target = {};
+    for (const auto& [key, value] : value_.items()) {
+      const std::string field = where_ + "." + key;
+      const auto whole = [&](int minimum, int maximum) {
+        if (!value.is_number_integer() || value.get<double>() < minimum || value.get<double>() > maximum) {
+          fail(field, "must be a whole number from " + std::to_string(minimum) + " to " +
+                          std::to_string(maximum) + ", found " + shown(value));
+        }
+        return value.get<int>();
+      };
+      const auto truth = [&] {
+        if (!value.is_boolean()) fail(field, "must be true or false, found " + shown(value));
+        return value.get<bool>();
+      };
+      if (key == "scheme") {
+        target.scheme = value.is_string() ? find_scheme(value.get<std::string>()) : nullptr;
+        if (!target.scheme)
+          fail(field, "unknown scheme " + shown(value) + "; the schemes are " + scheme_names());
+      } else if (key == "bits") {
+        target.bits = whole(1, 8);
+      } else if (key == "granularity") {
+        const auto at = std::find(std::begin(kGranularities), std::end(kGranularities),
+                                  value.is_string() ? value.get<std::string>() : "");
+        if (at == std::end(kGranularities)) {
+          fail(field, "must be one of " + joined(kGranularities) + ", found " + shown(value));
+        }
+        target.granularity = static_cast<Granularity>(at - std::begin(kGranularities));
+      } else if (key == "group_size") {
+        target.group_size = whole(1, 1 << 20);
+      } else if (key == "learned") {
+        target.learned = truth();
+      } else if (key == "pinned_zero") {
+        target.pinned_zero = truth();
+      } else {
+        fail(field, "is unknown; it has scheme, bits, granularity, group_size, learned, pinned_zero");
+      }
+    }
+    if (!target.scheme) fail(where_ + ".scheme", "is missing; the schemes are " + scheme_names());
+  }
+
+  static std::string scheme_names() {
+    std::string names;
+    for (const QuantizationScheme* scheme : quantization_schemes()) {
+      names += (names.empty() ? "" : ", ") + std::string(scheme->name);
+    }
+    return names;
   }
 
   std::string where_;
@@ -315,6 +368,20 @@ json field_json(const Attributes& attributes, const Field& field) {
     json operator()(double Attributes::* m) const { return a.*m; }
     json operator()(bool Attributes::* m) const { return a.*m; }
     json operator()(Pair Attributes::* m) const { return pair_json(a.*m); }
+    json operator()(WeightQuantization Attributes::* m) const {
+      const WeightQuantization& q = a.*m;
+      if (!q.scheme) return nullptr;
+      Fields fields;
+      fields("scheme", q.scheme->name)("bits", q.bits);
+      if (q.scheme->codebook) {
+        fields("pinned_zero", q.pinned_zero);
+      } else {
+        fields("granularity", kGranularities[static_cast<int>(q.granularity)]);
+        if (q.granularity == Granularity::kGroup) fields("group_size", q.group_size);
+      }
+      if (q.learned) fields("learned", true);
+      return fields.take();
+    }
     json operator()(Padding Attributes::* m) const {
       const Padding& p = a.*m;
       if (p.top == p.left && p.left == p.bottom && p.bottom == p.right) return p.top;
@@ -386,7 +453,10 @@ json to_spec(const Graph& graph) {
             input_value == 0 ? "input" : graph.nodes[static_cast<std::size_t>(input_value - 1)].name);
       }
     }
-    for (const Field& field : node.op->fields) layer[field.name] = field_json(node.attributes, field);
+    for (const Field& field : node.op->fields) {
+      json value = field_json(node.attributes, field);
+      if (!value.is_null()) layer[field.name] = std::move(value);
+    }
     layers.push_back(std::move(layer));
   }
   return {{"name", graph.name}, {"input", input}, {"classes", graph.classes}, {"layers", layers}};

@@ -80,6 +80,8 @@ class Planner {
       : graph_(graph), options_(options), node_count_(static_cast<int>(graph.nodes.size())) {
     plan_.lanes = lanes;
     plan_.training = options.training;
+    plan_.frozen = options.frozen;
+    plan_.frozen.resize(graph.nodes.size(), false);
     plan_.max_blocks = (options.max_batch + lanes - 1) / lanes;
   }
 
@@ -93,7 +95,10 @@ class Planner {
 
  private:
   const Node& node(int index) const { return graph_.nodes[static_cast<std::size_t>(index)]; }
-  bool whole_batch(int index) const { return options_.training && node(index).op->whole_batch(); }
+  bool frozen(int index) const { return plan_.frozen[static_cast<std::size_t>(index)]; }
+  bool whole_batch(int index) const {
+    return options_.training && !frozen(index) && node(index).op->whole_batch();
+  }
   std::int64_t value_size(int value) const {
     return round_up(static_cast<std::int64_t>(graph_.value_shape(value).size()) * plan_.lanes);
   }
@@ -112,7 +117,7 @@ class Planner {
   void find_gradients_needed() {
     gradient_needed_.assign(static_cast<std::size_t>(node_count_ + 1), false);
     for (int n = 0; n < node_count_; ++n) {
-      bool needed = !node(n).parameters.empty();
+      bool needed = !frozen(n) && node(n).parameter_count() > 0;
       for (const int input : node(n).inputs) needed = needed || needs_gradient(input);
       gradient_needed_[static_cast<std::size_t>(n + 1)] = needed;
     }
@@ -177,7 +182,7 @@ class Planner {
         plan_.sweeps.back().reduce_gradients.push_back(n);
       } else {
         draft_gradient(n);
-        if (node(n).op->round_backward) plan_.sweeps.back().round_nodes.push_back(n);
+        if (node(n).op->round_backward && !frozen(n)) plan_.sweeps.back().round_nodes.push_back(n);
       }
     }
   }

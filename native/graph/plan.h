@@ -23,6 +23,8 @@ struct PlanOptions {
   int max_batch = kDefaultBatch;
   int threads = 1;
   bool keep_values = false;  // inference: every value stays readable (feature maps)
+  std::vector<bool>
+      frozen;  // training: nodes that run as in inference and keep their parameters; empty: none
 
   static constexpr int kDefaultBatch = 64;
 };
@@ -74,6 +76,7 @@ struct Plan {
   int lanes = 0;
   int max_blocks = 0;
   bool training = false;
+  std::vector<bool> frozen;  // by node
 };
 
 Plan make_plan(const Graph& graph, int lanes, const PlanOptions& options);

@@ -28,6 +28,13 @@ json any_of(json first, json second) {
   return Fields()("anyOf", std::move(choices)).take();
 }
 
+// An object with these properties and no others.
+json closed_object(json properties, std::vector<std::string> required) {
+  return Fields()("type", "object")("properties", std::move(properties))("required", required)(
+             "additionalProperties", false)
+      .take();
+}
+
 struct FieldSchema {
   const Field& field;
   json integer() const { return whole_number(field.minimum, field.maximum); }
@@ -40,6 +47,17 @@ struct FieldSchema {
   }
   json operator()(bool Attributes::*) const { return Fields()("type", "boolean").take(); }
   json operator()(Pair Attributes::*) const { return any_of(integer(), list_of(integer(), 2, 2)); }
+  json operator()(WeightQuantization Attributes::*) const {
+    std::vector<std::string> schemes;
+    for (const QuantizationScheme* scheme : quantization_schemes()) schemes.emplace_back(scheme->name);
+    const json truth = Fields()("type", "boolean").take();
+    return closed_object(
+        Fields()("scheme", Fields()("enum", schemes).take())("bits", whole_number(1, 8))(
+            "granularity", Fields()("enum", std::vector<std::string>{"tensor", "channel", "group"}).take())(
+            "group_size", whole_number(1, 1 << 20))("learned", truth)("pinned_zero", truth)
+            .take(),
+        {"scheme"});
+  }
   json operator()(Padding Attributes::*) const {
     json schema = any_of(Fields()("enum", std::vector<std::string>{"same", "valid"}).take(), integer());
     schema["anyOf"].push_back(list_of(integer(), 2, 2));
@@ -54,6 +72,7 @@ struct FieldKind {
   std::string_view operator()(bool Attributes::*) const { return "boolean"; }
   std::string_view operator()(Pair Attributes::*) const { return "pair"; }
   std::string_view operator()(Padding Attributes::*) const { return "padding"; }
+  std::string_view operator()(WeightQuantization Attributes::*) const { return "quantization"; }
 };
 
 // What the spec may leave out; null where the field has no default of its own.
@@ -66,14 +85,8 @@ struct FieldDefault {
     return (attributes.*m).height > 0 ? json((attributes.*m).height) : json();
   }
   json operator()(Padding Attributes::*) const { return 0; }
+  json operator()(WeightQuantization Attributes::*) const { return nullptr; }
 };
-
-// An object with these properties and no others.
-json closed_object(json properties, std::vector<std::string> required) {
-  return Fields()("type", "object")("properties", std::move(properties))("required", required)(
-             "additionalProperties", false)
-      .take();
-}
 
 json text() { return Fields()("type", "string").take(); }
 

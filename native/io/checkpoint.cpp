@@ -16,6 +16,7 @@ using nlohmann::json;
 constexpr const char* kSpecKey = "espalier.spec";
 constexpr const char* kTrainingKey = "espalier.training";
 constexpr std::string_view kOptimizerPrefix = "optimizer.";
+constexpr std::string_view kMaskPrefix = "mask.";
 
 [[noreturn]] void fail(const std::string& file, const std::string& message) {
   throw Error(ErrorCode::kModel, file, message);
@@ -60,7 +61,7 @@ void check_tensors(const TensorFile& tensors, const Graph& graph, const std::str
   const auto parameters = graph.parameters();
   for (const ParameterInfo* info : parameters) fitting(tensors, info->name, *info, file);
   for (const Tensor& tensor : tensors.tensors) {
-    if (tensor.name.starts_with(kOptimizerPrefix)) continue;
+    if (tensor.name.starts_with(kOptimizerPrefix) || tensor.name.starts_with(kMaskPrefix)) continue;
     const auto same = [&](const ParameterInfo* info) { return info->name == tensor.name; };
     if (std::none_of(parameters.begin(), parameters.end(), same)) {
       fail(file, "has a tensor \"" + tensor.name + "\" of shape " + shape_text(tensor.shape) +
@@ -73,6 +74,24 @@ void put_weights(const TensorFile& tensors, Model& model) {
   for (const ParameterInfo* info : model.graph.parameters()) {
     put(*tensors.find(info->name), *info, model.parameters.value);
   }
+}
+
+std::string mask_name(const ParameterInfo& info) { return std::string(kMaskPrefix) + info.name; }
+
+// Masks of the tensors that have one; pruned weights are 0.
+void put_masks(const TensorFile& tensors, Model& model, const std::string& file) {
+  auto& mask = model.parameters.mask;
+  for (const ParameterInfo* info : model.graph.parameters()) {
+    if (!info->trainable || !tensors.find(mask_name(*info))) continue;
+    const Tensor& tensor = fitting(tensors, mask_name(*info), *info, file);
+    for (const float kept : tensor.values) {
+      if (kept != 0 && kept != 1)
+        fail(file, "has a value in \"" + tensor.name + "\" that is neither 0 nor 1");
+    }
+    if (mask.empty()) mask.assign(static_cast<std::size_t>(model.graph.trainable_size), real{1});
+    put(tensor, *info, mask);
+  }
+  for (std::size_t i = 0; i < mask.size(); ++i) model.parameters.value[i] *= mask[i];
 }
 
 Graph read_graph(const TensorFile& tensors, const std::string& file) {
@@ -145,6 +164,14 @@ std::vector<std::uint8_t> save_model(const Model& model, const Trainer* trainer)
   for (const ParameterInfo* info : parameters) {
     file.tensors.push_back(take(info->name, *info, model.parameters.value));
   }
+  const auto& mask = model.parameters.mask;
+  for (const ParameterInfo* info : parameters) {
+    if (mask.empty() || !info->trainable) continue;
+    Tensor tensor = take(mask_name(*info), *info, mask);
+    const auto pruned = [](float kept) { return kept == 0; };
+    if (std::any_of(tensor.values.begin(), tensor.values.end(), pruned))
+      file.tensors.push_back(std::move(tensor));
+  }
   if (trainer) {
     file.metadata[kTrainingKey] = to_json(*trainer).dump();
     for (int i = 0; !trainer->done() && i < trainer->moment_count(); ++i) {
@@ -166,6 +193,7 @@ Checkpoint load_checkpoint(const NamedBytes& file) {
   }
   checkpoint.model = std::make_unique<Model>(std::move(graph));
   put_weights(tensors, *checkpoint.model);
+  put_masks(tensors, *checkpoint.model, file.name);
   return checkpoint;
 }
 
@@ -175,6 +203,8 @@ void load_weights(const NamedBytes& file, Model& model) {
   const TensorFile tensors = read_safetensors(file);
   check_tensors(tensors, model.graph, file.name);
   put_weights(tensors, model);
+  model.parameters.mask.clear();
+  put_masks(tensors, model, file.name);
 }
 
 void resume(Trainer& trainer, const TrainingState& state, const std::string& name) {

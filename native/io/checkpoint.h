@@ -1,7 +1,8 @@
 // Models and interrupted trainings as safetensors files, which Python's `safetensors` opens too.
 //
 //   tensors   Graph::parameters() in order, running statistics included ("conv1.weight", …); then, of a
-//             training that is not finished, "optimizer.moment1.conv1.weight", …, "optimizer.moment2.…"
+//             training that is not finished, "optimizer.moment1.conv1.weight", …, "optimizer.moment2.…";
+//             and "mask.conv1.weight", …, 1 or 0, of tensors that are partly pruned
 //   metadata  "format"             "pt"
 //             "espalier.spec"      the model spec with its input normalisation
 //             "espalier.training"  {"config", "step", "training_images", "total_steps"}, if there was one

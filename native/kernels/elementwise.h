@@ -138,6 +138,41 @@ inline void add(int size, const real* a, const real* b, real* out) {
   for_each_vector(size, [&](int i) { store_vector(out + i, load_vector(a + i) + load_vector(b + i)); });
 }
 
+// round half to even for |x| below 2^22: adding 1.5 · 2^mantissa leaves a whole number.
+ESPALIER_INLINE Lanes round_half_even(const Lanes& x) {
+  const Lanes magic = splat(sizeof(real) == 4 ? real(12582912.0) : real(6755399441055744.0));
+  return (x + magic) - magic;
+}
+
+inline void quantize_forward(int size, real scale, real zero_point, real highest, const real* in, real* out) {
+  const Lanes step = splat(scale), lowest = splat(-zero_point), top = splat(highest - zero_point);
+  for (int i = 0; i < size; i += kLanes) {
+    const Lanes x = min(max(load(in + i) / step, lowest), top);
+    store(out + i, round_half_even(x) * step);
+  }
+}
+
+inline void quantize_backward(int size, real scale, real zero_point, real highest, const real* in,
+                              const real* grad_out, real* grad_in, real* grad_scale) {
+  const Lanes step = splat(scale), lowest = splat(-zero_point), top = splat(highest - zero_point);
+  Lanes sum = splat(0);
+  for (int i = 0; i < size; i += kLanes) {
+    const Lanes x = load(in + i) / step;
+    const Lanes g = load(grad_out + i);
+    const Lanes inside = min(max(x, lowest), top);
+    Lanes slope, passed;
+    for (int v = 0; v < kVectors; ++v) {
+      const Mask clipped = x.v[v] != inside.v[v];
+      const Vector zero{};
+      slope.v[v] = clipped ? zero : x.v[v];
+      passed.v[v] = clipped ? zero : g.v[v];
+    }
+    sum = sum + g * (round_half_even(inside) - slope);
+    if (grad_in) store(grad_in + i, passed);
+  }
+  add_groups(sum, *grad_scale);
+}
+
 // A 32-bit mix of (key, image, position): the finalizer of MurmurHash3 over a Weyl sequence.
 ESPALIER_INLINE std::uint32_t mix(std::uint64_t key, std::uint32_t image, std::uint32_t position) {
   std::uint32_t h = static_cast<std::uint32_t>(key) ^ (image * 0x9E3779B9u);

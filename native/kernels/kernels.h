@@ -97,6 +97,13 @@ struct Kernels {
                   const real* b, const real* d, int valid, real* out);
 
   void (*add)(int size, const real* a, const real* b, real* out);
+
+  // out = scale · (clamp(round(in / scale) + zero_point, 0, highest) - zero_point), halves to even.
+  void (*quantize_forward)(int size, real scale, real zero_point, real highest, const real* in, real* out);
+  // grad_in (may be null) is grad_out inside the range and 0 outside; adds the gradient of the scale to
+  // *grad_scale (Esser et al. 2020, equation 3).
+  void (*quantize_backward)(int size, real scale, real zero_point, real highest, const real* in,
+                            const real* grad_out, real* grad_in, real* grad_scale);
   // Zeroes the share `rate` of the values and scales the rest by 1 / (1 - rate). Which ones depends
   // on (key, image, position) alone.
   void (*dropout)(int size, double rate, std::uint64_t key, std::uint64_t first_image, const real* in,

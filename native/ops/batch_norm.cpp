@@ -63,8 +63,8 @@ struct Statistics {
 };
 std::int64_t statistics_size(const Node& node) { return 8 * std::int64_t{node.in_shape().channels}; }
 
-// Before the batch: what the sums are centred on, and the affine map of inference.
-std::int64_t packed_size(const Node& node) { return 3 * std::int64_t{node.in_shape().channels}; }
+// Before the batch: the affine map of inference, what the sums are centred on, and zeros.
+std::int64_t packed_size(const Node& node) { return 4 * std::int64_t{node.in_shape().channels}; }
 void prepare(const Node& node, const Kernels&, const real* value, real* packed, bool) {
   const int channels = node.in_shape().channels;
   const auto parameter = [&](int i) { return value + node.parameters[static_cast<std::size_t>(i)].offset; };
@@ -74,6 +74,7 @@ void prepare(const Node& node, const Kernels&, const real* value, real* packed, 
     packed[c] = static_cast<real>(scale);
     packed[channels + c] = static_cast<real>(parameter(kBeta)[c] - parameter(kRunningMean)[c] * scale);
     packed[2 * channels + c] = parameter(kRunningMean)[c];
+    packed[3 * channels + c] = 0;
   }
 }
 
@@ -165,6 +166,12 @@ void reduce_gradients(const BatchContext& c) {
 void backward(const BlockContext& c) {
   if (!c.grad_in[0]) return;
   const Shape& shape = c.node.in_shape();
+  if (!c.training) {  // frozen: the map of inference
+    const real* scale = c.packed;
+    const real* zero = c.packed + 3 * shape.channels;
+    c.kernels.scale_shift(c.grad_out, shape.channels, shape.pixels(), scale, zero, c.grad_in[0]);
+    return;
+  }
   const Statistics statistics(c.statistics, shape.channels);
   c.kernels.combine(c.grad_out, c.in[0], shape.channels, shape.pixels(), statistics.grad_a, statistics.grad_b,
                     statistics.grad_c, c.valid, c.grad_in[0]);

@@ -8,6 +8,7 @@
 #include "ops/configure.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
+#include "ops/weights.h"
 
 namespace espalier {
 namespace {
@@ -47,6 +48,10 @@ constexpr Field kFields[] = {
      .keyword = "depthwise",
      .keyword_value = Attributes::kDepthwise},
     {.name = "bias", .target = &Attributes::bias, .summary = "Adds a learned number to each output channel."},
+    {.name = "quantize",
+     .target = &Attributes::quantize,
+     .summary =
+         "Grids that the weights fall on: scheme, bits, granularity, group_size, learned, pinned_zero."},
 };
 
 ConvShape shape_of(const Node& node) {
@@ -89,9 +94,7 @@ void configure(Node& node) {
   node.out_shape.channels = a.out_channels;
   resolve_window(node, a.kernel, a.stride, a.dilation);
   const int fan_in = in_channels / a.groups * a.kernel.height * a.kernel.width;
-  add_parameter(node, "weight", {a.out_channels, in_channels / a.groups, a.kernel.height, a.kernel.width},
-                Initializer::kUniform, fan_in);
-  if (a.bias) add_parameter(node, "bias", {a.out_channels}, Initializer::kZero);
+  add_weights(node, {a.out_channels, in_channels / a.groups, a.kernel.height, a.kernel.width}, fan_in);
 }
 
 void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, bool training) {
@@ -102,12 +105,13 @@ void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }
 
 void backward(const BlockContext& c) {
   const ConvShape shape = shape_of(c.node);
+  convolve_back(c, shape);
+  if (c.frozen) return;
   c.kernels.conv_weight_gradient(shape, c.in[0], c.grad_out, c.gradient + c.node.parameters[0].offset);
   if (c.node.attributes.bias) {
     c.kernels.channel_sums(c.grad_out, shape.out_channels, c.node.out_shape.pixels(),
                            c.gradient + c.node.parameters[1].offset);
   }
-  convolve_back(c, shape);
 }
 
 std::int64_t macs(const Node& node) { return node.parameters[0].size * node.out_shape.pixels(); }

@@ -8,6 +8,7 @@
 #include "ops/configure.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
+#include "ops/weights.h"
 
 namespace espalier {
 namespace {
@@ -22,6 +23,10 @@ constexpr Field kFields[] = {
      .keyword = "classes",
      .keyword_value = Attributes::kClasses},
     {.name = "bias", .target = &Attributes::bias, .summary = "Adds a learned number to each output."},
+    {.name = "quantize",
+     .target = &Attributes::quantize,
+     .summary =
+         "Grids that the weights fall on: scheme, bits, granularity, group_size, learned, pinned_zero."},
 };
 
 ConvShape shape_of(const Node& node) {
@@ -46,8 +51,7 @@ void configure(Node& node) {
   const Attributes& a = node.attributes;
   node.out_shape = {a.units, 1, 1};
   const int inputs = node.in_shape().size();
-  add_parameter(node, "weight", {a.units, inputs}, Initializer::kUniform, inputs);
-  if (a.bias) add_parameter(node, "bias", {a.units}, Initializer::kZero);
+  add_weights(node, {a.units, inputs}, inputs);
 }
 
 void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, bool training) {
@@ -67,13 +71,14 @@ std::int64_t stash_size(const Node& node) {
 }
 
 void backward(const BlockContext& c) {
+  convolve_back(c, shape_of(c.node));
+  if (c.frozen) return;
   const int inputs = c.node.in_shape().size();
   const int units = c.node.out_shape.channels;
   const int stride = transposed_stride(c.node);
   c.kernels.transpose_block(c.in[0], inputs, stride, c.stash + std::int64_t{c.image_in_round} * stride);
   std::copy_n(c.grad_out, std::int64_t{units} * c.kernels.lanes,
               c.stash + transposed_size(c.node) + std::int64_t{c.image_in_round} * units);
-  convolve_back(c, shape_of(c.node));
 }
 
 void round_backward(const RoundContext& c) {

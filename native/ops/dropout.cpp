@@ -35,7 +35,12 @@ void forward(const BlockContext& c) {
 }
 
 void backward(const BlockContext& c) {
-  if (c.grad_in[0]) apply(c, c.grad_out, c.grad_in[0]);
+  if (!c.grad_in[0]) return;
+  if (c.training) {
+    apply(c, c.grad_out, c.grad_in[0]);
+  } else if (c.grad_in[0] != c.grad_out) {
+    std::copy_n(c.grad_out, c.node.out_shape.size() * c.kernels.lanes, c.grad_in[0]);
+  }
 }
 
 }  // namespace

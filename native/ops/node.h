@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "quantize/scheme.h"
+
 namespace espalier {
 
 struct OpType;
@@ -42,18 +44,21 @@ struct Padding {
 // Everything a spec can say about a layer. Each layer's field table says which of these it reads
 // (ops/op.h); the initializers are the defaults.
 struct Attributes {
-  int out_channels = 0;   // conv
-  Pair kernel{1, 1};      // conv, pools
-  Pair stride{0, 0};      // conv, pools; not given: 1 for conv, the kernel for pools
-  Pair dilation{1, 1};    // conv
-  Padding padding;        // conv, pools; explicit once shapes are proved
-  int groups = 1;         // conv; kDepthwise until shapes are proved
-  bool bias = true;       // conv, dense
-  int units = 0;          // dense; kClasses until the spec is read
-  double epsilon = 1e-5;  // batch_norm
-  double momentum = 0.1;  // batch_norm: running = (1 - momentum)·running + momentum·batch
-  double slope = 0.01;    // leaky_relu
-  double rate = 0.5;      // dropout: the share of values that is zeroed
+  int out_channels = 0;         // conv
+  Pair kernel{1, 1};            // conv, pools
+  Pair stride{0, 0};            // conv, pools; not given: 1 for conv, the kernel for pools
+  Pair dilation{1, 1};          // conv
+  Padding padding;              // conv, pools; explicit once shapes are proved
+  int groups = 1;               // conv; kDepthwise until shapes are proved
+  bool bias = true;             // conv, dense
+  int units = 0;                // dense; kClasses until the spec is read
+  double epsilon = 1e-5;        // batch_norm
+  double momentum = 0.1;        // batch_norm: running = (1 - momentum)·running + momentum·batch
+  double slope = 0.01;          // leaky_relu
+  double rate = 0.5;            // dropout: the share of values that is zeroed
+  int bits = 8;                 // fake_quantize
+  bool learned = false;         // fake_quantize: the scale is trained
+  WeightQuantization quantize;  // conv, dense
 
   static constexpr int kDepthwise = -1;
   static constexpr int kClasses = -1;
@@ -68,7 +73,8 @@ struct ParameterInfo {
   std::vector<int> shape;
   Initializer initializer = Initializer::kZero;
   int fan_in = 1;
-  bool trainable = true;  // false: running statistics, which no optimizer touches
+  bool trainable = true;  // false: running statistics and grids, which no optimizer touches
+  bool decays = true;     // weight decay applies
   std::int64_t offset = 0;
   std::int64_t size = 0;
 };

@@ -19,7 +19,7 @@ namespace espalier {
 // Schema, the documentation and the page's forms.
 struct Field {
   using Target = std::variant<int Attributes::*, Pair Attributes::*, double Attributes::*, bool Attributes::*,
-                              Padding Attributes::*>;
+                              Padding Attributes::*, WeightQuantization Attributes::*>;
   std::string_view name;
   Target target;
   std::string_view summary;
@@ -39,7 +39,7 @@ struct BlockContext {
   real* out = nullptr;
   const real* grad_out = nullptr;
   real* const* grad_in = nullptr;  // one for each input; overwritten, never added to
-  const real* value = nullptr;     // the parameter slab
+  const real* value = nullptr;     // the slab of effective parameters
   const real* packed = nullptr;    // this node's packed weights (prepare)
   real* gradient = nullptr;        // the shard's gradient slab: add
   real* stash = nullptr;           // this node's round stash (dense)
@@ -51,6 +51,7 @@ struct BlockContext {
   std::uint64_t seed = 0;  // dropout
   std::uint64_t step = 0;
   bool training = false;
+  bool frozen = false;  // runs as in inference; its own gradients are not wanted
 };
 
 // A weight gradient that is a matrix product over a whole round of images (dense).
@@ -143,5 +144,6 @@ extern const OpType kDropout;
 extern const OpType kFlatten;
 extern const OpType kAdd;
 extern const OpType kConcat;
+extern const OpType kFakeQuantize;
 
 }  // namespace espalier

@@ -5,9 +5,9 @@
 namespace espalier {
 namespace {
 
-constexpr std::array<const OpType*, 15> kTypes{
-    &kConv,      &kDense, &kBatchNorm, &kMaxPool, &kAvgPool, &kGlobalAvgPool, &kRelu,  &kRelu6,
-    &kLeakyRelu, &kTanh,  &kSigmoid,   &kDropout, &kFlatten, &kAdd,           &kConcat};
+constexpr std::array<const OpType*, 16> kTypes{
+    &kConv,      &kDense, &kBatchNorm, &kMaxPool, &kAvgPool, &kGlobalAvgPool, &kRelu,   &kRelu6,
+    &kLeakyRelu, &kTanh,  &kSigmoid,   &kDropout, &kFlatten, &kAdd,           &kConcat, &kFakeQuantize};
 
 }  // namespace
 

@@ -3,7 +3,11 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
+#include <vector>
+
+#include "core/config_fields.h"
 
 namespace espalier {
 
@@ -26,7 +30,11 @@ struct TrainingConfig {
   std::uint64_t seed = 1;
   int limit = 0;  // use only the first so many training images; 0: all
   bool validate = true;
+  // Layers that keep their parameters and run as in inference: names, or beginnings of names ("conv*").
+  std::vector<std::string> freeze;
+  std::vector<std::string> layer_rates;  // factors on the learning rate, in the same words: "conv1=0.1"
 };
+std::span<const ConfigField> training_fields();
 nlohmann::json to_json(const TrainingConfig& config);
 // Reads and checks; unknown fields and impossible values are Error{kArgument} naming the field.
 TrainingConfig training_config(const nlohmann::json& json);

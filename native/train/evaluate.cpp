@@ -38,7 +38,7 @@ bool Evaluator::advance() {
   const int classes = model_.graph.classes;
   const auto image_size = static_cast<std::size_t>(model_.graph.input.shape.size());
   batcher_.load_plain(split_.images.data() + static_cast<std::size_t>(next_) * image_size, count, pool_);
-  executor_.infer({.images = batcher_.images(), .count = count}, model_.parameters, logits_.data());
+  executor_.infer({.images = batcher_.images(), .count = count}, logits_.data());
   for (int i = 0; i < count; ++i) {
     const real* logits = logits_.data() + static_cast<std::ptrdiff_t>(i) * classes;
     const auto at = static_cast<std::size_t>(next_ + i);
@@ -90,7 +90,7 @@ void Predictor::predict(const std::uint8_t* images, int count, real* probabiliti
   for (int first = 0; first < count; first += kPredictBatch) {
     const int slice = std::min(kPredictBatch, count - first);
     batcher_.load_plain(images + first * image_size, slice, pool_);
-    executor_.infer({.images = batcher_.images(), .count = slice}, model_.parameters, logits_.data());
+    executor_.infer({.images = batcher_.images(), .count = slice}, logits_.data());
     for (std::ptrdiff_t i = 0; i < slice; ++i) {
       softmax(logits_.data() + i * classes, classes, probabilities + (first + i) * classes);
     }
@@ -116,7 +116,7 @@ std::vector<real> Predictor::activation(const std::uint8_t* image, std::string_v
       out[i] = batcher_.images()[i * static_cast<std::size_t>(executor_.plan().lanes)];
     return out;
   }
-  executor_.infer({.images = batcher_.images(), .count = 1}, model_.parameters, logits_.data());
+  executor_.infer({.images = batcher_.images(), .count = 1}, logits_.data());
   executor_.copy_value(value, 0, out.data());
   return out;
 }

@@ -6,14 +6,42 @@
 
 namespace espalier {
 
-Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, const Kernels& kernels,
-                     ThreadPool& pool)
+Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, std::span<const double> rates,
+                     const Kernels& kernels, ThreadPool& pool)
     : type_(find_optimizer(config.optimizer)),
       config_(config),
       kernels_(kernels),
       pool_(pool),
       size_(graph.trainable_size) {
   for (int i = 0; i < type_.moments; ++i) moments_.emplace_back(static_cast<std::size_t>(size_));
+  // In the order of the slab; parameters that follow each other and are alike are one piece.
+  std::vector<Chunk> tensors;
+  for (const Node& node : graph.nodes) {
+    for (const ParameterInfo& info : node.parameters) {
+      if (!info.trainable || rates[node.index] == 0) continue;
+      const std::int64_t padded = (info.size + 15) / 16 * 16;
+      tensors.push_back({info.offset, padded, rates[node.index], info.decays});
+    }
+  }
+  std::sort(tensors.begin(), tensors.end(), [](const Chunk& a, const Chunk& b) { return a.begin < b.begin; });
+  for (const Chunk& tensor : tensors) {
+    if (!chunks_.empty()) {
+      Chunk& last = chunks_.back();
+      if (last.begin + last.count == tensor.begin && last.rate == tensor.rate &&
+          last.decays == tensor.decays) {
+        last.count += tensor.count;
+        continue;
+      }
+    }
+    chunks_.push_back(tensor);
+  }
+  std::vector<Chunk> pieces;
+  for (const Chunk& chunk : chunks_) {
+    for (std::int64_t at = 0; at < chunk.count; at += kChunk) {
+      pieces.push_back({chunk.begin + at, std::min(kChunk, chunk.count - at), chunk.rate, chunk.decays});
+    }
+  }
+  chunks_ = std::move(pieces);
 }
 
 double Optimizer::gradient_norm(const Parameters& parameters) const {
@@ -37,15 +65,16 @@ void Optimizer::update(Parameters& parameters, std::int64_t step, double learnin
   common.bias_correction1 = bias_correction(config_.momentum);
   common.bias_correction2 = bias_correction(config_.beta2);
 
-  constexpr std::int64_t kChunk = 16384;
-  pool_.run(static_cast<int>((size_ + kChunk - 1) / kChunk), [&](int chunk, int) {
-    const std::int64_t at = chunk * kChunk;
+  pool_.run(static_cast<int>(chunks_.size()), [&](int i, int) {
+    const Chunk& chunk = chunks_[static_cast<std::size_t>(i)];
     UpdateContext context = common;
-    context.value = parameters.value.data() + at;
-    context.gradient = parameters.gradient.data() + at;
-    context.moment1 = type_.moments > 0 ? moments_[0].data() + at : nullptr;
-    context.moment2 = type_.moments > 1 ? moments_[1].data() + at : nullptr;
-    context.count = std::min(kChunk, size_ - at);
+    context.value = parameters.value.data() + chunk.begin;
+    context.gradient = parameters.gradient.data() + chunk.begin;
+    context.moment1 = type_.moments > 0 ? moments_[0].data() + chunk.begin : nullptr;
+    context.moment2 = type_.moments > 1 ? moments_[1].data() + chunk.begin : nullptr;
+    context.count = chunk.count;
+    context.learning_rate = static_cast<real>(learning_rate * chunk.rate);
+    if (!chunk.decays) context.weight_decay = 0;
     kernels_.update(type_.update, context);
   });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/aligned.h"
@@ -13,8 +14,10 @@ namespace espalier {
 
 class Optimizer {
  public:
-  // `kernels` and `pool` must outlive the optimizer.
-  Optimizer(const Graph& graph, const TrainingConfig& config, const Kernels& kernels, ThreadPool& pool);
+  // `rates`: factors on the learning rate by node, 0 for frozen ones, which are not touched (layer_rates() in
+  // train/layers.h). `kernels` and `pool` must outlive the optimizer.
+  Optimizer(const Graph& graph, const TrainingConfig& config, std::span<const double> rates,
+            const Kernels& kernels, ThreadPool& pool);
 
   // L2 norm of the gradient of all trainable parameters.
   double gradient_norm(const Parameters& parameters) const;
@@ -28,11 +31,21 @@ class Optimizer {
   const aligned_vector<real>& moments(int i) const { return moments_[static_cast<std::size_t>(i)]; }
 
  private:
+  // Neighbouring weights with one learning rate and decay, at most kChunk of them: a task of the pool.
+  struct Chunk {
+    std::int64_t begin;
+    std::int64_t count;
+    double rate;  // factor on the learning rate
+    bool decays;
+  };
+  static constexpr std::int64_t kChunk = 16384;
+
   const OptimizerType& type_;
   TrainingConfig config_;
   const Kernels& kernels_;
   ThreadPool& pool_;
   std::int64_t size_;
+  std::vector<Chunk> chunks_;
   std::vector<aligned_vector<real>> moments_;
 };
 

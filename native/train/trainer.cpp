@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "ops/weights.h"
+#include "train/layers.h"
 
 namespace espalier {
 
@@ -37,19 +39,32 @@ void check_fits(const Graph& graph, const Dataset& dataset) {
   }
 }
 
+namespace {
+
+std::vector<bool> frozen(const std::vector<double>& rates) {
+  std::vector<bool> result;
+  for (const double rate : rates) result.push_back(rate == 0);
+  return result;
+}
+
+}  // namespace
+
 Trainer::Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config, const Kernels& kernels,
-                 ThreadPool& pool)
+                 ThreadPool& pool, const TrainingTerms& terms)
     : model_(model),
       dataset_(dataset),
       config_(config),
+      terms_(terms),
       pool_(pool),
-      optimizer_(model.graph, config, kernels, pool),
       schedule_(find_schedule(config.schedule)),
       loss_(find_loss(config.loss)),
+      rates_(layer_rates(model.graph, config)),
+      optimizer_(model.graph, config, rates_, kernels, pool),
       augmentation_(parse_augmentation(config.augment)),
       batcher_(dataset.channels, dataset.height, dataset.width, kernels.lanes, config.batch_size,
                model.graph.input.mean, model.graph.input.standard_deviation),
-      executor_(model.graph, kernels, pool, {.training = true, .max_batch = config.batch_size}) {
+      executor_(model.graph, kernels, pool,
+                {.training = true, .max_batch = config.batch_size, .frozen = frozen(rates_)}) {
   check_fits(model.graph, dataset);
   population_ = dataset.train.count();
   if (config.limit > 0) population_ = std::min(population_, config.limit);
@@ -80,6 +95,7 @@ bool Trainer::advance(StepResult& result) {
   if (executor_.advance()) return false;
   under_way_ = false;
   const BatchResult batch_result = executor_.finish();
+  mask_gradient();
   const double norm = optimizer_.gradient_norm(model_.parameters);
   const double loss = batch_result.loss;
   if (!std::isfinite(loss) || !std::isfinite(norm) || loss > kLargestLoss) diverged(loss);
@@ -87,6 +103,7 @@ bool Trainer::advance(StepResult& result) {
   const double rate =
       learning_rate(schedule_, config_.learning_rate, step_, total_steps_, config_.warmup_steps);
   optimizer_.update(model_.parameters, step_, rate, norm);
+  after_update();
   ++step_;
   result = {.loss = loss,
             .correct = batch_result.correct,
@@ -94,6 +111,26 @@ bool Trainer::advance(StepResult& result) {
             .gradient_norm = norm,
             .learning_rate = rate};
   return true;
+}
+
+void Trainer::mask_gradient() {
+  const auto& mask = model_.parameters.mask;
+  if (keep_pruned_values_) return;
+  for (std::size_t i = 0; i < mask.size(); ++i) model_.parameters.gradient[i] *= mask[i];
+}
+
+// Momentum and weight decay do not revive pruned weights; grids that are not learned follow their weights.
+void Trainer::after_update() {
+  auto& value = model_.parameters.value;
+  const auto& mask = model_.parameters.mask;
+  if (!keep_pruned_values_) {
+    for (std::size_t i = 0; i < mask.size(); ++i) value[i] *= mask[i];
+  }
+  for (const Node& node : model_.graph.nodes) {
+    const WeightQuantization& quantize = node.attributes.quantize;
+    if (!quantize.scheme || quantize.learned || rates_[node.index] == 0) continue;
+    fit_weights(node, RangeMethod::kMinMax, value.data());
+  }
 }
 
 Batch Trainer::take_batch() {

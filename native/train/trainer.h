@@ -17,6 +17,7 @@
 #include "train/config.h"
 #include "train/optimizer.h"
 #include "train/tables.h"
+#include "train/terms.h"
 
 namespace espalier {
 
@@ -44,9 +45,10 @@ struct StepResult {
 
 class Trainer {
  public:
-  // All must outlive the trainer. Throws what check_fits and the configuration's checks throw.
+  // All must outlive the trainer (`terms` is copied). Throws what check_fits and the configuration's checks
+  // throw.
   Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config, const Kernels& kernels,
-          ThreadPool& pool);
+          ThreadPool& pool, const TrainingTerms& terms = {});
 
   // One step. Throws Error{kDiverged} when the loss is no longer a number, or absurd: the message says at
   // which step and what to lower, and the weights are the last ones (of at most kGoodSteps steps
@@ -66,6 +68,9 @@ class Trainer {
   int epoch() const { return static_cast<int>(step_ / steps_per_epoch_); }
   const TrainingConfig& config() const { return config_; }
   Model& model() { return model_; }
+  // Pruned weights keep the values and gradients that they have behind the mask, so that a later mask may
+  // bring them back (dynamic network surgery, Guo et al. 2016). Otherwise they are 0 after every step.
+  void keep_pruned_values(bool keep) { keep_pruned_values_ = keep; }
   const Plan& plan() const { return executor_.plan(); }
 
   // Optimizer state for a checkpoint: `moments(i)` runs parallel to the trainable slab.
@@ -86,20 +91,25 @@ class Trainer {
   Batch take_batch();
   [[noreturn]] void diverged(double loss);
   void keep_good_weights();
+  void mask_gradient();
+  void after_update();
 
   Model& model_;
   const Dataset& dataset_;
   TrainingConfig config_;
+  TrainingTerms terms_;
   ThreadPool& pool_;
-  Optimizer optimizer_;
   const ScheduleType& schedule_;
   const LossType& loss_;
+  std::vector<double> rates_;  // by node, factors on the learning rate; 0: frozen
+  Optimizer optimizer_;
   Augmentation augmentation_;
   Batcher batcher_;
   Executor executor_;
   aligned_vector<real> good_;   // weights that are known to give a finite loss …
   std::int64_t good_step_ = 0;  // … and the step they are from
   std::vector<Target> targets_;
+  bool keep_pruned_values_ = false;
   bool under_way_ = false;  // a step is begun and not done
   int images_ = 0;          // of that step
   int population_ = 0;      // training images in use

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/math.h"
+#include "train/layers.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -90,7 +91,7 @@ TEST_P(Golden, ten_steps_of_each_optimizer_match_pytorch) {
     config.beta2 = run["beta2"];
     config.weight_decay = run["weight_decay"];
     config.clip_norm = run["clip_norm"];
-    Optimizer optimizer(setup.model.graph, config, kernels_, pool_);
+    Optimizer optimizer(setup.model.graph, config, layer_rates(setup.model.graph, config), kernels_, pool_);
     for (int step = 0; step < 10; ++step) {
       executor.prepare(setup.model.parameters);
       const BatchResult result =
@@ -129,7 +130,7 @@ TEST(GoldenLogits, match_pytorch_on_every_kernel) {
     Executor executor(setup.model.graph, *kernels, pool, {.max_batch = setup.batch.count});
     executor.prepare(setup.model.parameters);
     std::vector<real> logits(static_cast<std::size_t>(setup.batch.count * setup.model.graph.classes));
-    executor.infer(setup.batch, setup.model.parameters, logits.data());
+    executor.infer(setup.batch, logits.data());
     expect_near(logits.data(), {{"data", values["logits"]}}, std::string(kernels->name), 1e-6);
   }
 }

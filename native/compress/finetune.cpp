@@ -1,0 +1,48 @@
+#include "compress/finetune.h"
+
+namespace espalier {
+namespace {
+
+Work evaluate_split(const Model& model, const PassContext& context, const Split& split, double& accuracy,
+                    std::string_view stage) {
+  Evaluator evaluator(model, context.dataset, split, context.kernels, context.pool);
+  while (evaluator.advance()) {
+    co_yield Progress{.stage = stage, .done = evaluator.done(), .total = evaluator.total()};
+  }
+  accuracy = evaluator.result().accuracy;
+}
+
+}  // namespace
+
+Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
+                    std::string_view stage) {
+  co_await evaluate_split(model, context, context.dataset.validation, accuracy.validation, stage);
+  co_await evaluate_split(model, context, context.dataset.test, accuracy.test, stage);
+}
+
+Work fine_tune(Model& model, const PassContext& context, const TrainingConfig& config,
+               BetweenSteps between_steps, std::string_view stage, const TrainingTerms& terms) {
+  Trainer trainer(model, context.dataset, config, context.kernels, context.pool, terms);
+  Progress progress{.stage = stage, .total = trainer.total_steps()};
+  StepResult step;
+  while (!trainer.done()) {
+    if (between_steps) between_steps(trainer);
+    while (!trainer.advance(step)) co_yield progress;
+    progress.done = trainer.step_count();
+    progress.loss = step.loss;
+    progress.accuracy = static_cast<double>(step.correct) / step.images;
+    co_yield progress;
+  }
+}
+
+Work fine_tune_control(const Model& original, PassContext& context, const TrainingConfig& config,
+                       const TrainingTerms& terms) {
+  const std::unique_ptr<Model> control = copy_of(original);
+  co_await fine_tune(*control, context, config, {}, "control", terms);
+  context.report.accuracy_control.emplace();
+  co_await evaluate_model(*control, context, *context.report.accuracy_control);
+}
+
+std::unique_ptr<Model> copy_of(const Model& model) { return std::make_unique<Model>(model); }
+
+}  // namespace espalier

@@ -1,0 +1,64 @@
+// The source article's quantizer, in its four steps:
+//
+//   statistics and range   xmin, xmax of the numbers; bmin = 0, bmax = 2^b - 1
+//   quantize               Q(x) = floor((xmax - x) / (xmax - xmin) · (bmax - bmin) + bmin)
+//   dequantize             its own inverse: x = xmax - (Q - bmin) · (xmax - xmin) / (bmax - bmin)
+//
+// xmax maps to bmin. It floors, so its worst error is a whole step (rounding: half of one), its mean squared
+// error four times that of rounding, and zero is on the grid only by luck.
+//
+// Grid: scale = (xmax - xmin) / (bmax - bmin), offset = xmax.
+#include <algorithm>
+#include <cmath>
+
+#include "quantize/scheme.h"
+
+namespace espalier {
+namespace {
+
+std::int32_t lowest(int) { return 0; }
+std::int32_t highest(int bits) { return (1 << bits) - 1; }
+
+Grid fit(std::span<const real> values, int bits, RangeMethod) {
+  if (values.empty()) return {};
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  const double range = static_cast<double>(*high) - static_cast<double>(*low);
+  return {range > 0 ? static_cast<real>(range / highest(bits)) : real{0}, *high};
+}
+
+// A constant tensor (xmax = xmin) has one level: itself.
+std::int32_t code(real x, const Grid& grid, int bits) {
+  if (!(grid.scale > 0)) return 0;
+  const double q = std::floor((static_cast<double>(grid.offset) - x) / grid.scale);
+  return static_cast<std::int32_t>(std::clamp(q, 0.0, static_cast<double>(highest(bits))));
+}
+real level(std::int32_t q, const Grid& grid) { return grid.offset - static_cast<real>(q) * grid.scale; }
+
+void quantize(std::span<const real> values, const Grid& grid, int bits, std::int32_t* codes) {
+  for (std::size_t i = 0; i < values.size(); ++i) codes[i] = code(values[i], grid, bits);
+}
+void dequantize(std::span<const std::int32_t> codes, const Grid& grid, int, real* values) {
+  for (std::size_t i = 0; i < codes.size(); ++i) values[i] = level(codes[i], grid);
+}
+void fake_quantize(std::span<const real> values, const Grid& grid, int bits, real* out) {
+  for (std::size_t i = 0; i < values.size(); ++i) out[i] = level(code(values[i], grid, bits), grid);
+}
+// The range is that of the numbers themselves: nothing is clipped.
+double backward(std::span<const real>, const Grid&, int, real*) { return 0; }
+
+}  // namespace
+
+constinit const QuantizationScheme kArticle{
+    .name = "article",
+    .summary = "The source article's: floors from the maximum downwards; zero is not a level.",
+    .exact_zero = false,
+    .offset = "maximum",
+    .fit = fit,
+    .quantize = quantize,
+    .dequantize = dequantize,
+    .fake_quantize = fake_quantize,
+    .backward = backward,
+    .lowest_code = lowest,
+    .highest_code = highest};
+
+}  // namespace espalier
