@@ -72,7 +72,8 @@ struct Uniform {
     for (std::size_t i = 0; i < values.size(); ++i) out[i] = level(values[i], grid, lowest, highest);
   }
 
-  // d level / d scale = round(x / s) - x / s inside the range, the outermost code outside.
+  // d level / d scale = round(x / s) - x / s inside the range, the outermost code outside. Inside is what
+  // rounds to a code (as in PyTorch): the largest number of a min-max grid does not count as clipped.
   static double backward(std::span<const real> values, const Grid& grid, int bits, real* gradient) {
     const real lowest = static_cast<real>(Levels::lowest(bits)) - grid.offset;
     const real highest = static_cast<real>(Levels::highest(bits)) - grid.offset;
@@ -80,11 +81,12 @@ struct Uniform {
     for (std::size_t i = 0; i < values.size(); ++i) {
       const real x = values[i] / grid.scale;
       const real g = gradient[i];
-      if (x < lowest || x > highest) {
-        sum += static_cast<double>(g) * (x < lowest ? lowest : highest);
+      const real code = round_half_even(std::clamp(x, real{-1e6}, real{1e6}));
+      if (code < lowest || code > highest) {
+        sum += static_cast<double>(g) * (code < lowest ? lowest : highest);
         gradient[i] = 0;
       } else {
-        sum += static_cast<double>(g) * (round_half_even(x) - x);
+        sum += static_cast<double>(g) * (code - x);
       }
     }
     return sum;
