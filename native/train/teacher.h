@@ -1,0 +1,26 @@
+// The teacher's side of distillation (train/terms.h): its outputs for each batch of the student.
+#pragma once
+
+#include <vector>
+
+#include "graph/executor.h"
+#include "train/terms.h"
+
+namespace espalier {
+
+class Teacher {
+ public:
+  // Error{kArgument} at "teacher" when it cannot see the student's images, or has another number of outputs.
+  Teacher(const TrainingTerms& terms, const Graph& student, LossFunction loss, int max_batch,
+          const Kernels& kernels, ThreadPool& pool);
+
+  // Runs the teacher on the batch, which then says what the teacher thinks of it.
+  void teach(Batch& batch);
+
+ private:
+  Executor executor_;
+  std::vector<real> outputs_;
+  Teaching teaching_;
+};
+
+}  // namespace espalier
