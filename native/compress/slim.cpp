@@ -2,9 +2,9 @@
 //
 //   tie       channels that must stay or go together become one class (union-find)
 //   constant  in the order of execution: which channels are constant, and what they are
-//   need      from the outputs back: a class is needed if a needed filter reads one of its channels and
-//   cannot
-//             have it as a constant. What is not needed goes, also around the loops of residual networks.
+//   use       from the outputs back: which channels are read and cannot be had as a constant. Their classes
+//   are
+//             kept, and what shapes demand beyond them.
 //   rebuild   the spec with fewer channels, compiled again; parameters are copied, constants join the biases
 #include "compress/slim.h"
 
@@ -116,14 +116,14 @@ class Slimmer {
     std::iota(parent_.begin(), parent_.end(), 0);
     known_.resize(count);
     constant_.resize(count);
-    needed_.resize(count);
-    followed_.resize(count);
+    used_.resize(count);
+    kept_.resize(count);
   }
 
   std::unique_ptr<Model> run() {
     for (const Node& node : graph_.nodes) tie(node);
     for (const Node& node : graph_.nodes) find_constants(node);
-    mark_needed();
+    mark_kept();
     return rebuild();
   }
 
@@ -142,16 +142,21 @@ class Slimmer {
   }
   void join(int a, int b) { parent_[at(class_of(a))] = class_of(b); }
 
-  void tie(const Node& node) {
-    if (has_matrix(node)) return;
-    const int out = output_of(node);
+  // Visits (input, output, channel of the output) where a layer hands channels on one by one.
+  template <class Visit>
+  void for_each_tie(const Node& node, Visit&& visit) const {
     int offset = 0;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const int pixels = node.op == &kFlatten ? node.in_shape().pixels() : 1;
       const int count = node.in_shapes[i].channels * pixels;
-      for (int c = 0; c < count; ++c) join(unit(node.inputs[i], c / pixels), unit(out, offset + c));
+      for (int c = 0; c < count; ++c) {
+        visit(unit(node.inputs[i], c / pixels), unit(output_of(node), offset + c), offset + c);
+      }
       if (node.op == &kConcat) offset += count;
     }
+  }
+  void tie(const Node& node) {
+    if (!has_matrix(node)) for_each_tie(node, [&](int in, int out, int) { join(in, out); });
   }
 
   // ---- constant
@@ -184,19 +189,14 @@ class Slimmer {
   }
 
   void find_constants(const Node& node) {
-    const int out = output_of(node);
     if (has_matrix(node)) return find_constant_rows(node);
     if (node.op == &kConcat || node.op == &kFlatten) {
-      int to = unit(out, 0);
-      const int pixels = node.op == &kFlatten ? node.in_shape().pixels() : 1;
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-        for (int c = 0; c < node.in_shapes[i].channels * pixels; ++c, ++to) {
-          const int from = unit(node.inputs[i], c / pixels);
-          if (known_[at(from)]) set_constant(to, constant_[at(from)]);
-        }
-      }
+      for_each_tie(node, [&](int in, int out, int) {
+        if (known_[at(in)]) set_constant(out, constant_[at(in)]);
+      });
       return;
     }
+    const int out = output_of(node);
     for (int c = 0; c < channels(out); ++c) {
       bool known = true;
       real x = 0;
@@ -232,80 +232,76 @@ class Slimmer {
     }
   }
 
-  // ---- need
+  // ---- use
 
-  bool needed(int u) { return needed_[at(class_of(u))]; }
-  // True if it was not needed before.
-  bool need(int u) {
-    if (needed(u)) return false;
-    needed_[at(class_of(u))] = true;
-    return true;
-  }
-  bool need_all(int value) {
-    bool more = false;
-    for (int c = 0; c < channels(value); ++c) more = need(unit(value, c)) || more;
-    return more;
-  }
-
-  void mark_needed() {
-    need_all(0);
-    need_all(last_value());
-    do {
-      while (follow()) {
-      }
-    } while (complete());
+  void mark_kept() {
+    const auto use_all = [&](int value) {
+      for (int c = 0; c < channels(value); ++c) used_[at(unit(value, c))] = true;
+    };
+    use_all(last_value());
+    for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) use_inputs(*node);
+    use_all(0);
+    for (std::size_t u = 0; u < used_.size(); ++u) {
+      if (used_[u]) kept_[at(class_of(static_cast<int>(u)))] = true;
+    }
+    while (complete()) {
+    }
   }
 
-  // From the needed rows to what they read. True if more became needed.
-  bool follow() {
-    bool more = false;
-    for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
-      if (!has_matrix(*node)) continue;
-      const Matrix matrix = matrix_of(*node);
+  // From the outputs that are used to what they are made of.
+  void use_inputs(const Node& node) {
+    const int out = output_of(node);
+    if (has_matrix(node)) {
+      const Matrix matrix = matrix_of(node);
       for (int row = 0; row < matrix.rows; ++row) {
-        const int out = unit(output_of(*node), row);
-        if (!needed(out) || followed_[at(out)]) continue;
-        followed_[at(out)] = true;
+        if (!used_[at(unit(out, row))]) continue;
         for (int column = 0; column < matrix.columns; ++column) {
-          const int in = read_by(*node, matrix, row, column);
-          if (joins_bias(matrix, in) || is_zero(*node, matrix, row, column)) continue;
-          more = need(in) || more;
+          const int in = read_by(node, matrix, row, column);
+          if (!joins_bias(matrix, in) && !is_zero(node, matrix, row, column)) used_[at(in)] = true;
         }
       }
+      return;
+    }
+    for_each_tie(node, [&](int in, int to, int channel) {
+      const bool ignored =
+          node.op == &kBatchNorm && batch_norm_of(node, effective_.data(), channel).scale == 0;
+      if (used_[at(to)] && !ignored) used_[at(in)] = true;
+    });
+  }
+
+  // What shapes and grids demand beyond that; nobody reads it. True if something more is kept.
+  bool complete() {
+    bool more = false;
+    for (int value = last_value(); value > 0; --value) {
+      const Node& node = graph_.nodes[at(value - 1)];
+      more = keep_one(value) || more;
+      if (!has_matrix(node)) continue;
+      const Matrix matrix = matrix_of(node);
+      if (matrix.groups > 1) more = even_groups(node, matrix) || more;
+      if (grids_fit(node, matrix)) continue;
+      for (int c = 0; c < channels(node.inputs[0]); ++c) keep(unit(node.inputs[0], c));
+      more = true;
     }
     return more;
   }
 
-  // What shapes and grids demand beyond that. True if something became needed; it has to be followed before
-  // the next demand is met, or too much would be kept.
-  bool complete() {
-    for (int value = last_value(); value > 0; --value) {
-      const Node& node = graph_.nodes[at(value - 1)];
-      if (keep_one(value)) return true;
-      if (!has_matrix(node)) continue;
-      const Matrix matrix = matrix_of(node);
-      if (matrix.groups > 1 && even_groups(node, matrix)) return true;
-      if (!grids_fit(node, matrix)) return need_all(node.inputs[0]);
-    }
-    return false;
-  }
+  bool kept(int u) { return kept_[at(class_of(u))]; }
+  void keep(int u) { kept_[at(class_of(u))] = true; }
 
   bool keep_one(int value) {
-    const int count = channels(value);
-    int best = 0;  // a constant needs nothing itself
-    for (int c = count - 1; c >= 0; --c) {
-      if (needed(unit(value, c))) return false;
-      if (known_[at(unit(value, c))]) best = c;
+    for (int c = 0; c < channels(value); ++c) {
+      if (kept(unit(value, c))) return false;
     }
-    return need(unit(value, best));
+    keep(unit(value, 0));
+    return true;
   }
 
   std::vector<int> kept_of(int value, int begin, int end) {
-    std::vector<int> kept;
+    std::vector<int> list;
     for (int c = begin; c < end; ++c) {
-      if (needed(unit(value, c))) kept.push_back(c);
+      if (kept(unit(value, c))) list.push_back(c);
     }
-    return kept;
+    return list;
   }
   std::vector<int> kept_of(int value) { return kept_of(value, 0, channels(value)); }
 
@@ -328,7 +324,9 @@ class Slimmer {
       for (int g = 0; g < matrix.groups; ++g) {
         if (count[at(g)] == wanted || of_side[0][at(g)] + of_side[1][at(g)] == 0) continue;
         for (int c = g * size; c < (g + 1) * size; ++c) {
-          if (need(unit(sides[side], c))) return true;
+          if (kept(unit(sides[side], c))) continue;
+          keep(unit(sides[side], c));
+          return true;
         }
       }
     }
@@ -399,7 +397,7 @@ class Slimmer {
     for (const int row : kept_of(output_of(node))) {
       double& share = shares.emplace_back(0);
       for (int column = 0; column < matrix.columns; ++column) {
-        if (!needed(read_by(node, matrix, row, column))) share += share_of_bias(node, matrix, row, column);
+        if (!kept(read_by(node, matrix, row, column))) share += share_of_bias(node, matrix, row, column);
       }
     }
     return shares;
@@ -478,8 +476,8 @@ class Slimmer {
   std::vector<int> parent_;
   std::vector<bool> known_;  // to be constant, namely
   std::vector<real> constant_;
-  std::vector<bool> needed_;    // by class
-  std::vector<bool> followed_;  // rows whose inputs are needed already
+  std::vector<bool> used_;  // someone reads it, so its numbers must be right
+  std::vector<bool> kept_;  // by class
 };
 
 }  // namespace

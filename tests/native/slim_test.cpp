@@ -325,6 +325,19 @@ TEST(Slim, a_channel_that_only_feeds_itself_around_a_residual_loop_goes) {
   expect_same_outputs(*model, *slimmed);
 }
 
+TEST(Slim, what_only_makes_an_unread_addend_goes) {
+  const auto model = model_of(spec_of(kResidual));
+  // Channel 2 of the sum is not read, but stem's is, by a. So b keeps filter 2, whatever that computes, and a
+  // loses filter 5, which b read for nothing else.
+  prune_column(*model, layer(*model, "fc"), 2);
+  for (const int row : {0, 1, 3, 4}) {
+    prune_range(*model, tensor(*model, "b.weight"), (row * 6 + 5) * 9, (row * 6 + 6) * 9);
+  }
+  const auto slimmed = slim(*model);
+  EXPECT_EQ(channels_of(*slimmed), (Channels{{"stem", 5}, {"a", 5}, {"b", 5}, {"fc", 3}}));
+  expect_same_outputs(*model, *slimmed);
+}
+
 TEST(Slim, parts_of_a_concatenation_lose_their_own_channels) {
   const auto model = model_of(spec_of(R"([
     {"type":"conv","name":"a","out_channels":3,"kernel":3,"padding":"same"},
