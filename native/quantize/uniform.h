@@ -4,14 +4,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "quantize/range.h"
 #include "quantize/rounding.h"
 #include "quantize/scheme.h"
 
 namespace espalier {
 
+// The step between `intervals` + 1 evenly spaced levels over `range`: a number that can be divided by, even
+// where the range is smaller or larger than numbers that have a reciprocal.
+inline real step_of(double range, std::int32_t intervals) {
+  constexpr double kSmallest = std::numeric_limits<real>::min(), kLargest = std::numeric_limits<real>::max();
+  return static_cast<real>(std::clamp(range / intervals, kSmallest, kLargest / intervals));
+}
+
 // The sum of squared errors of quantizing `values` on `grid` decides the range (RangeMethod::kMse): the
-// widest of kCandidates shrunken ranges that has the smallest one.
+// widest of kCandidates shrunken ranges that has the smallest one. kEntropy is for features; weights take
+// kMse for it.
 template <class Levels>
 struct Uniform {
   static constexpr int kCandidates = 80;
@@ -22,15 +32,10 @@ struct Uniform {
   }
 
   static Grid fit(std::span<const real> values, int bits, RangeMethod method) {
-    double low = 0;
-    double high = 0;
-    for (const real x : values) {
-      low = std::min(low, static_cast<double>(x));
-      high = std::max(high, static_cast<double>(x));
-    }
+    const auto [low, high] = method == RangeMethod::kPercentile ? inner_range(values) : full_range(values);
     Grid best = Levels::grid(low, high, bits);
-    if (method == RangeMethod::kMinMax) return best;
-    const auto error = [&](const Grid& grid) {
+    if (method == RangeMethod::kMinMax || method == RangeMethod::kPercentile) return best;
+    const auto error = [values, bits](const Grid& grid) {
       const real lowest = Levels::lowest(bits), highest = Levels::highest(bits);
       double sum = 0;
       for (const real x : values) {
