@@ -66,7 +66,7 @@ std::vector<CopiedTensor> copy_parameters(const Model& source, Model& target,
   }
   std::vector<CopiedTensor> copied;
   for (const Node& node : target.graph.nodes) {
-    bool partly = false;
+    bool any = false, rest = false;
     for (const ParameterInfo& info : node.parameters) {
       CopiedTensor& row = copied.emplace_back();
       row.name = info.name;
@@ -79,7 +79,6 @@ std::vector<CopiedTensor> copy_parameters(const Model& source, Model& target,
       for (std::size_t d = 0; d < info.shape.size(); ++d) {
         row.copied.push_back(std::min(info.shape[d], from->shape[d]));
       }
-      partly = partly || !row.whole();
       each_row(*from, info, row.copied, [&](std::int64_t begin, std::int64_t to, int count) {
         std::copy_n(source.parameters.value.begin() + begin, count, value.begin() + to);
         if (source_mask.empty() || !from->trainable || !info.trainable) return;
@@ -88,8 +87,12 @@ std::vector<CopiedTensor> copy_parameters(const Model& source, Model& target,
         }
       });
     }
-    // A grid that was made for other weights.
-    if (partly && node.attributes.quantize.scheme) fit_weights(node, RangeMethod::kMinMax, value.data());
+    for (std::size_t i = copied.size() - node.parameters.size(); i < copied.size(); ++i) {
+      any = any || !copied[i].fresh();
+      rest = rest || !copied[i].whole();
+    }
+    // Grids that were made for other weights.
+    if (any && rest && node.attributes.quantize.scheme) fit_weights(node, RangeMethod::kMinMax, value.data());
   }
   for (std::size_t i = 0; i < mask.size(); ++i) value[i] *= mask[i];
   return copied;

@@ -18,7 +18,9 @@ bool same_normalisation(const InputInfo& a, const InputInfo& b) {
   return true;
 }
 
-const Graph& checked(const Graph& teacher, const Graph& student) {
+}  // namespace
+
+void check_teacher(const Graph& teacher, const Graph& student) {
   const auto fail = [](const std::string& message) { throw Error(ErrorCode::kArgument, "teacher", message); };
   if (teacher.input.shape != student.input.shape) {
     fail("takes images of " + to_string(teacher.input.shape) + ", but the student takes " +
@@ -33,6 +35,12 @@ const Graph& checked(const Graph& teacher, const Graph& student) {
     fail("has " + std::to_string(teacher.classes) + " outputs, but the student has " +
          std::to_string(student.classes) + "; distillation compares them one by one");
   }
+}
+
+namespace {
+
+const Graph& checked(const Graph& teacher, const Graph& student) {
+  check_teacher(teacher, student);
   return teacher;
 }
 

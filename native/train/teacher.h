@@ -8,9 +8,12 @@
 
 namespace espalier {
 
+// Error{kArgument} at "teacher" when it cannot see the student's images, or has another number of outputs.
+void check_teacher(const Graph& teacher, const Graph& student);
+
 class Teacher {
  public:
-  // Error{kArgument} at "teacher" when it cannot see the student's images, or has another number of outputs.
+  // Throws what check_teacher throws.
   Teacher(const TrainingTerms& terms, const Graph& student, LossFunction loss, int max_batch,
           const Kernels& kernels, ThreadPool& pool);
 
