@@ -664,19 +664,21 @@ TEST(QuantizePass, folds_and_puts_a_quantizer_behind_every_new_number) {
 }
 
 TEST(QuantizePass, trains_low_bits_back_and_the_report_says_so) {
-  for (const char* scheme :
-       {"symmetric", "affine", "ternary", "binary", "article", "power-of-two", "codebook"}) {
+  struct Way {
+    const char* scheme;
+    const char* weights;
+  };
+  // The article's levels have no zero: it needs more of them.
+  for (const Way& way : {Way{"symmetric", "2"}, Way{"affine", "2"}, Way{"ternary", "2"}, Way{"binary", "1"},
+                         Way{"article", "4"}, Way{"power-of-two", "2"}, Way{"codebook", "2"}}) {
     PassContext context = trained().context();
-    const json options = {{"scheme", scheme},
-                          {"qat", 2},
-                          {"images", 64},
-                          {"weights", std::string(scheme) == "binary" ? "1" : "2"}};
+    const json options = {{"scheme", way.scheme}, {"qat", 2}, {"images", 64}, {"weights", way.weights}};
     finish(kQuantizePass.start(context, options));
     const Report& report = context.report;
-    ASSERT_TRUE(report.accuracy_finetuned && report.accuracy_control) << scheme;
+    ASSERT_TRUE(report.accuracy_finetuned && report.accuracy_control) << way.scheme;
     EXPECT_EQ(report.finetune_epochs, 2);
-    EXPECT_GT(report.accuracy_finetuned->validation, 0.6) << scheme;
-    EXPECT_GE(report.accuracy_finetuned->validation + 0.02, report.accuracy_after->validation) << scheme;
+    EXPECT_GT(report.accuracy_finetuned->validation, 0.7) << way.scheme;
+    EXPECT_GE(report.accuracy_finetuned->validation + 0.02, report.accuracy_after->validation) << way.scheme;
   }
 }
 
