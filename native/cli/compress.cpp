@@ -145,8 +145,8 @@ class Compression {
     prepare();
     const std::unique_ptr<PassContext> context = make_context();
     std::optional<Work> work(start(*context));
-    print_header();
     const Interrupt interrupt;
+    print_header();
     while (advance(*work)) {
       if (!Interrupt::requested()) {
         stages_.show(work->progress());
@@ -217,6 +217,7 @@ class Compression {
     try {
       return call();
     } catch (const Error& error) {
+      if (error.where() == "rewind") throw Error(error.code(), "--rewind", error.message());
       if (error.where() == "source") throw Error(error.code(), options_.model, error.message());
       try {
         options_.fields.rethrow(error);
@@ -256,8 +257,7 @@ class Compression {
     stages_.clear();
     std::cout.flush();
     std::cerr << "espalier: interrupted" << (stage.empty() ? "" : " during " + stage)
-              << "; nothing was changed"
-              << (trains(all_options(options_.pass, given_)) ? " and nothing kept" : "") << '\n';
+              << "; nothing was changed\n";
     return kFailed;
   }
 

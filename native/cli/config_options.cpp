@@ -106,7 +106,7 @@ OptionRow row_of(const json& field) {
                 .summary = field.at("description").get<std::string>(),
                 .default_text = default_text(field.at("default"))};
   row.flag = flag_of((row.kind == OptionKind::kSwitchOff ? "no_" : "") + row.field);
-  if (row.kind == OptionKind::kSwitchOff) row.summary = "Off: " + row.summary;
+  if (row.kind == OptionKind::kSwitchOff) row.summary = "Turns off: " + row.summary;
   if (field.contains("choices")) row.summary += ": " + field.at("choices").get<std::string>();
   return row;
 }
