@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/finetune.h"
 #include "core/error.h"
 #include "core/json_fields.h"
 #include "core/json_text.h"
@@ -328,6 +329,34 @@ val evaluation_result(int handle) {
   return evaluation;
 }
 
+// Handles of models and datasets that a pass may do without are 0. Every model is copied: the originals stay
+// as they are, and may be used meanwhile.
+int start_pass(const std::string& name, int model_handle, int dataset_handle, const std::string& options,
+               const std::string& training, int source_handle, int source_dataset_handle, int early_handle) {
+  const auto model = [](int handle) { return handle ? copy_of(*find_model(handle)->model) : nullptr; };
+  const auto dataset = [](int handle) { return handle ? find_dataset(handle) : nullptr; };
+  return keep(
+      std::make_shared<PassRun>(find_pass(name),
+                                PassInput{.model = copy_of(*find_model(model_handle)->model),
+                                          .dataset = find_dataset(dataset_handle),
+                                          .source = model(source_handle),
+                                          .source_dataset = dataset(source_dataset_handle),
+                                          .early = model(early_handle)},
+                                parse_json(options, ErrorCode::kArgument, "options"),
+                                training_config(parse_json(training, ErrorCode::kArgument, "training")),
+                                engine().kernels, engine().pool));
+}
+
+std::string run_pass(int handle, double milliseconds) {
+  return find<PassRun>(handle, "pass")->run(milliseconds);
+}
+
+std::string finish_pass(int handle) {
+  const auto pass = find<PassRun>(handle, "pass");
+  const int model = keep_model(pass->take_model());
+  return Fields()("report", to_json(pass->report()))("model", model).dump();
+}
+
 // ---- Exports -------------------------------------------------------------------------------------
 
 #define ESPALIER_EXPORT(name) emscripten::function(#name, &Guarded<&name>::call)
@@ -363,6 +392,9 @@ EMSCRIPTEN_BINDINGS(espalier) {
   ESPALIER_EXPORT(start_evaluation);
   ESPALIER_EXPORT(run_evaluation);
   ESPALIER_EXPORT(evaluation_result);
+  ESPALIER_EXPORT(start_pass);
+  ESPALIER_EXPORT(run_pass);
+  ESPALIER_EXPORT(finish_pass);
 }
 
 }  // namespace espalier::wasm

@@ -5,7 +5,8 @@ import { Connection } from './connection.js';
 import { canShareMemory, coreCount, hasRelaxedSimd, isNode } from './environment.js';
 import { EspalierError, aborted, reasonOf } from './error.js';
 import { localHost, workerHost } from './hosts.js';
-import { RunningTraining } from './training.js';
+import type { PassInput } from './espalier/methods.js';
+import { RunningPass, RunningTraining } from './running.js';
 import type * as types from './types.js';
 
 const maxAutomaticThreads = 4;
@@ -150,6 +151,55 @@ class ModelHandle implements types.Model {
     return new RunningTraining(this.#connection, 'resumeTraining', [this.id, idOf(dataset)], signal);
   }
 
+  quantize(dataset: types.Dataset, options: types.QuantizeOptions = {}, run: types.PassRunOptions = {}) {
+    return this.#compress('quantize', dataset, options, run);
+  }
+
+  prune(
+    dataset: types.Dataset,
+    options: types.PruneOptions = {},
+    { early, ...run }: types.PassRunOptions & { early?: types.Model } = {},
+  ) {
+    return this.#compress('prune', dataset, options, run, { early: early ? modelId(early) : 0 });
+  }
+
+  factorize(dataset: types.Dataset, options: types.FactorizeOptions = {}, run: types.PassRunOptions = {}) {
+    return this.#compress('factorize', dataset, options, run);
+  }
+
+  transfer(
+    dataset: types.Dataset,
+    options: types.TransferOptions = {},
+    { sourceDataset, ...run }: types.PassRunOptions & { sourceDataset?: types.Dataset } = {},
+  ) {
+    const data = sourceDataset ? idOf(sourceDataset) : 0;
+    return this.#compress('transfer', dataset, options, run, { source: this.id, sourceDataset: data });
+  }
+
+  #compress(
+    pass: types.PassName,
+    dataset: types.Dataset,
+    options: object,
+    { signal, training = {} }: types.PassRunOptions,
+    more: Partial<PassInput> = {},
+  ): types.Compression {
+    const connection = this.#connection;
+    const input: PassInput = { options, training, source: 0, sourceDataset: 0, early: 0, ...more };
+    const data = idOf(dataset);
+    return new RunningPass(
+      connection,
+      (onEvent) => {
+        const { id, result } = connection.start('compress', [pass, this.id, data, input], { onEvent });
+        const done = result.then(({ report, model }) => ({
+          report,
+          model: new ModelHandle(connection, model.id, model.spec),
+        }));
+        return { id, result: done };
+      },
+      signal,
+    );
+  }
+
   evaluate(
     dataset: types.Dataset,
     split: types.SplitName,
@@ -187,6 +237,11 @@ class ModelHandle implements types.Model {
 function idOf(dataset: types.Dataset): number {
   if (dataset instanceof DatasetHandle) return dataset.id;
   throw new EspalierError('argument', 'dataset', 'must come from loadDataset()');
+}
+
+function modelId(model: types.Model): number {
+  if (model instanceof ModelHandle) return model.id;
+  throw new EspalierError('argument', 'model', 'must come from createModel() or loadModel()');
 }
 
 /** postMessage copies a view's whole buffer; this copies the view alone. */

@@ -37,6 +37,20 @@ export interface Native {
   start_evaluation(model: number, dataset: number, split: string): number;
   run_evaluation(evaluation: number, milliseconds: number): number;
   evaluation_result(evaluation: number): NativeEvaluation;
+
+  /** 0 for a source, its dataset or an early model: there is none. */
+  start_pass(
+    name: string,
+    model: number,
+    dataset: number,
+    options: string,
+    training: string,
+    source: number,
+    sourceDataset: number,
+    early: number,
+  ): number;
+  run_pass(pass: number, milliseconds: number): string;
+  finish_pass(pass: number): string;
 }
 
 export interface NativeImages {
