@@ -3,9 +3,9 @@
 namespace espalier {
 namespace {
 
-Work evaluate_split(const Model& model, const PassContext& context, const Split& split, double& accuracy,
-                    std::string_view stage) {
-  Evaluator evaluator(model, context.dataset, split, context.kernels, context.pool);
+Work evaluate_split(const Dataset& dataset, const Model& model, const PassContext& context,
+                    const Split& split, double& accuracy, std::string_view stage) {
+  Evaluator evaluator(model, dataset, split, context.kernels, context.pool);
   while (evaluator.advance()) {
     co_yield Progress{.stage = stage, .done = evaluator.done(), .total = evaluator.total()};
   }
@@ -14,10 +14,15 @@ Work evaluate_split(const Model& model, const PassContext& context, const Split&
 
 }  // namespace
 
+Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context, Accuracy& accuracy,
+                 std::string_view stage) {
+  co_await evaluate_split(dataset, model, context, dataset.validation, accuracy.validation, stage);
+  co_await evaluate_split(dataset, model, context, dataset.test, accuracy.test, stage);
+}
+
 Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
                     std::string_view stage) {
-  co_await evaluate_split(model, context, context.dataset.validation, accuracy.validation, stage);
-  co_await evaluate_split(model, context, context.dataset.test, accuracy.test, stage);
+  return evaluate_on(context.dataset, model, context, accuracy, stage);
 }
 
 Work fine_tune(Model& model, const PassContext& context, const TrainingConfig& config,

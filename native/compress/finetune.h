@@ -14,6 +14,10 @@ namespace espalier {
 Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
                     std::string_view stage = "evaluate");
 
+// The same on the images of another dataset.
+Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context, Accuracy& accuracy,
+                 std::string_view stage = "evaluate");
+
 // Trains `model` on context.dataset to the end of `config`. `between_steps` (may be empty) is called before
 // each step with the number of steps done and their total: there masks may change. Work in pieces of a few
 // ms.

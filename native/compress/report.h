@@ -50,6 +50,9 @@ struct Report {
   std::optional<Accuracy> accuracy_after;      // of the pass alone, before any fine-tuning
   std::optional<Accuracy> accuracy_finetuned;  // after fine-tuning
   std::optional<Accuracy> accuracy_control;    // the original, fine-tuned equally long without the pass
+  // Transfer: of the source's own task, before and after (forgetting).
+  std::optional<Accuracy> source_before;
+  std::optional<Accuracy> source_after;
   int finetune_epochs = 0;
   std::int64_t revived = 0;
   // What else the pass has to say, by name: the chosen bits, thresholds, copied layers, forgetting.

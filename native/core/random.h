@@ -16,6 +16,8 @@ enum class RandomStream : std::uint32_t {
   kMixup = 4,
   kDropout = 5,
   kDigits = 6,
+  kSubset = 20,
+  kRehearsal = 21,
 };
 
 constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
