@@ -25,8 +25,8 @@ Work evaluate_model(const Model& model, const PassContext& context, Accuracy& ac
   return evaluate_on(context.dataset, model, context, accuracy, stage);
 }
 
-Work fine_tune(Model& model, const PassContext& context, const TrainingConfig& config,
-               BetweenSteps between_steps, std::string_view stage, const TrainingTerms& terms) {
+Work fine_tune(Model& model, const PassContext& context, TrainingConfig config, BetweenSteps between_steps,
+               std::string_view stage, TrainingTerms terms) {
   Trainer trainer(model, context.dataset, config, context.kernels, context.pool, terms);
   Progress progress{.stage = stage, .total = trainer.total_steps()};
   StepResult step;
@@ -40,8 +40,8 @@ Work fine_tune(Model& model, const PassContext& context, const TrainingConfig& c
   }
 }
 
-Work fine_tune_control(const Model& original, PassContext& context, const TrainingConfig& config,
-                       const TrainingTerms& terms) {
+Work fine_tune_control(const Model& original, PassContext& context, TrainingConfig config,
+                       TrainingTerms terms) {
   const std::unique_ptr<Model> control = copy_of(original);
   co_await fine_tune(*control, context, config, {}, "control", terms);
   context.report.accuracy_control.emplace();

@@ -16,8 +16,9 @@ enum class RandomStream : std::uint32_t {
   kMixup = 4,
   kDropout = 5,
   kDigits = 6,
-  kSubset = 20,
-  kRehearsal = 21,
+  kSubset = 7,
+  kRehearsal = 8,
+  kCodebook = 9,
 };
 
 constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,

@@ -174,10 +174,14 @@ void Executor::infer(const Batch& batch, real* logits) {
   });
 }
 
-void Executor::copy_value(int value, int image, real* out) const {
+const real* Executor::block_value(int value) const {
   const Plan::Buffer& buffer = plan_.values[static_cast<std::size_t>(value)];
   assert(buffer.scope == Plan::Scope::kBlock);
-  const real* source = arena_.data() + plan_.threads + buffer.offset + image;
+  return arena_.data() + plan_.threads + buffer.offset;
+}
+
+void Executor::copy_value(int value, int image, real* out) const {
+  const real* source = block_value(value) + image;
   const int size = graph_.value_shape(value).size();
   for (int i = 0; i < size; ++i) out[i] = source[static_cast<std::int64_t>(i) * plan_.lanes];
 }

@@ -109,6 +109,9 @@ class Executor {
   // to `out` as [channels][height][width].
   void copy_value(int value, int image, real* out) const;
 
+  // Likewise, all images of the block: [channels][height][width][lanes].
+  const real* block_value(int value) const;
+
  private:
   // What every block of one call shares.
   struct Call {

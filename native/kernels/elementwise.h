@@ -159,15 +159,16 @@ inline void quantize_backward(int size, real scale, real zero_point, real highes
   for (int i = 0; i < size; i += kLanes) {
     const Lanes x = load(in + i) / step;
     const Lanes g = load(grad_out + i);
-    const Lanes inside = min(max(x, lowest), top);
+    const Lanes code = round_half_even(min(max(x, splat(real(-1e6))), splat(real(1e6))));
+    const Lanes inside = min(max(code, lowest), top);
     Lanes slope, passed;
     for (int v = 0; v < kVectors; ++v) {
-      const Mask clipped = x.v[v] != inside.v[v];
+      const Mask clipped = code.v[v] != inside.v[v];
       const Vector zero{};
       slope.v[v] = clipped ? zero : x.v[v];
       passed.v[v] = clipped ? zero : g.v[v];
     }
-    sum = sum + g * (round_half_even(inside) - slope);
+    sum = sum + g * (inside - slope);
     if (grad_in) store(grad_in + i, passed);
   }
   add_groups(sum, *grad_scale);

@@ -10,7 +10,7 @@ struct Affine {
   static std::int32_t highest(int bits) { return (1 << bits) - 1; }
   static Grid grid(double low, double high, int bits) {
     if (!(high > low)) return {1, 0};
-    const double scale = (high - low) / highest(bits);
+    const double scale = step_of(high - low, highest(bits));
     const double zero_point = std::clamp(std::floor(-low / scale + 0.5), 0.0, double(highest(bits)));
     return {static_cast<real>(scale), static_cast<real>(zero_point)};
   }

@@ -23,7 +23,11 @@ Grid fit(std::span<const real> values, int bits, RangeMethod) {
   if (values.empty()) return {};
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   const double range = static_cast<double>(*high) - static_cast<double>(*low);
-  return {range > 0 ? static_cast<real>(range / highest(bits)) : real{0}, *high};
+  const double step = range / highest(bits);
+  real scale = static_cast<real>(step);
+  // Rounded down, or the floor would keep xmin from bmax.
+  if (scale > step) scale = std::nextafter(scale, real{0});
+  return {scale, *high};
 }
 
 // A constant tensor (xmax = xmin) has one level: itself.

@@ -28,7 +28,8 @@ real magnitude(std::int32_t step, const Grid& grid) { return std::ldexp(grid.sca
 std::int32_t code(real x, const Grid& grid, int bits) {
   const real size = std::abs(x);
   const std::int32_t steps = highest(bits);
-  if (size < magnitude(steps, grid) / 2) return 0;
+  // `size` 0 on its own: far steps of a tiny scale are 0 too.
+  if (!(size > 0) || size < magnitude(steps, grid) / 2) return 0;
   int exponent = 0;
   std::frexp(size / grid.scale * 4 / 3, &exponent);  // 2^(exponent - 1) is the nearest power
   const std::int32_t step = std::clamp(2 - exponent, 1, steps);

@@ -11,7 +11,7 @@ struct Symmetric {
   // The range as wide on both sides of zero.
   static Grid grid(double low, double high, int bits) {
     const double reach = std::max(std::abs(low), std::abs(high));
-    return {reach > 0 ? static_cast<real>(reach / highest(bits)) : real{1}, 0};
+    return {reach > 0 ? step_of(reach, highest(bits)) : real{1}, 0};
   }
 };
 

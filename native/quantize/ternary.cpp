@@ -1,9 +1,13 @@
 // Ternary weight networks (Li, Zhang and Liu 2016): x becomes -scale, 0 or scale. Numbers below the threshold
 // 0.7 · mean |x| become 0, the scale is the mean |x| of the others, which is close to the least squared
-// error.
+// error (RangeMethod::kMinMax); the other methods find that exactly. A learned scale is trained with the
+// threshold held (Zhu et al. 2017, with one scale for both signs).
 //
 // Grid: scale, offset = threshold.
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <vector>
 
 #include "quantize/scheme.h"
 
@@ -13,24 +17,47 @@ namespace {
 std::int32_t lowest(int) { return -1; }
 std::int32_t highest(int) { return 1; }
 
-Grid fit(std::span<const real> values, int, RangeMethod) {
+// Pruned weights are zero already and say nothing about the others.
+std::vector<double> sizes_of(std::span<const real> values) {
+  std::vector<double> sizes;
+  for (const real x : values) {
+    if (x != 0) sizes.push_back(std::abs(static_cast<double>(x)));
+  }
+  return sizes;
+}
+
+// The least squared error exactly: of the k largest, k that has the largest sum² / k.
+Grid least_squares(std::vector<double> sizes) {
+  std::sort(sizes.begin(), sizes.end(), std::greater<>());
+  double sum = 0, best = -1;
+  Grid grid;
+  for (std::size_t k = 0; k < sizes.size(); ++k) {
+    sum += sizes[k];
+    const double count = static_cast<double>(k + 1);
+    const double next = k + 1 < sizes.size() ? sizes[k + 1] : 0;
+    // Numbers of one size go together.
+    if (next == sizes[k] || sum / count * sum <= best) continue;
+    best = sum / count * sum;
+    grid = {static_cast<real>(sum / count), static_cast<real>(next)};
+  }
+  return grid;
+}
+
+Grid fit(std::span<const real> values, int, RangeMethod method) {
+  const std::vector<double> sizes = sizes_of(values);
+  if (sizes.empty()) return {};
+  if (method != RangeMethod::kMinMax) return least_squares(sizes);
   double sum = 0;
-  std::int64_t count = 0;
-  // Pruned weights are zero already and say nothing about the others.
-  for (const real x : values) {
-    sum += std::abs(static_cast<double>(x));
-    count += x != 0 ? 1 : 0;
-  }
-  if (count == 0) return {};
-  const double threshold = 0.7 * sum / static_cast<double>(count);
+  for (const double size : sizes) sum += size;
+  const double threshold = 0.7 * sum / static_cast<double>(sizes.size());
   double large = 0;
-  std::int64_t large_count = 0;
-  for (const real x : values) {
-    if (std::abs(x) <= threshold) continue;
-    large += std::abs(static_cast<double>(x));
-    ++large_count;
+  std::int64_t count = 0;
+  for (const double size : sizes) {
+    if (size <= threshold) continue;
+    large += size;
+    ++count;
   }
-  return {static_cast<real>(large / static_cast<double>(large_count)), static_cast<real>(threshold)};
+  return {static_cast<real>(large / static_cast<double>(count)), static_cast<real>(threshold)};
 }
 
 std::int32_t code(real x, const Grid& grid) { return std::abs(x) <= grid.offset ? 0 : x > 0 ? 1 : -1; }
@@ -46,7 +73,14 @@ void fake_quantize(std::span<const real> values, const Grid& grid, int, real* ou
     out[i] = static_cast<real>(code(values[i], grid)) * grid.scale;
   }
 }
-double backward(std::span<const real>, const Grid&, int, real*) { return 0; }
+// level = scale · code, so d level / d scale is the code; the threshold stays.
+double backward(std::span<const real> values, const Grid& grid, int, real* gradient) {
+  double sum = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    sum += static_cast<double>(gradient[i]) * code(values[i], grid);
+  }
+  return sum;
+}
 
 }  // namespace
 
@@ -54,6 +88,7 @@ constinit const QuantizationScheme kTernary{.name = "ternary",
                                             .summary = "-scale, 0 or scale, by a threshold.",
                                             .min_bits = 2,
                                             .max_bits = 2,
+                                            .learnable = true,
                                             .offset = "threshold",
                                             .fit = fit,
                                             .quantize = quantize,

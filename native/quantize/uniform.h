@@ -4,14 +4,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "quantize/range.h"
 #include "quantize/rounding.h"
 #include "quantize/scheme.h"
 
 namespace espalier {
 
+// The step between `intervals` + 1 evenly spaced levels over `range`: a number that can be divided by, even
+// where the range is smaller or larger than numbers that have a reciprocal.
+inline real step_of(double range, std::int32_t intervals) {
+  constexpr double kSmallest = std::numeric_limits<real>::min(), kLargest = std::numeric_limits<real>::max();
+  return static_cast<real>(std::clamp(range / intervals, kSmallest, kLargest / intervals));
+}
+
 // The sum of squared errors of quantizing `values` on `grid` decides the range (RangeMethod::kMse): the
-// widest of kCandidates shrunken ranges that has the smallest one.
+// widest of kCandidates shrunken ranges that has the smallest one. kEntropy is for features; weights take
+// kMse for it.
 template <class Levels>
 struct Uniform {
   static constexpr int kCandidates = 80;
@@ -22,15 +32,10 @@ struct Uniform {
   }
 
   static Grid fit(std::span<const real> values, int bits, RangeMethod method) {
-    double low = 0;
-    double high = 0;
-    for (const real x : values) {
-      low = std::min(low, static_cast<double>(x));
-      high = std::max(high, static_cast<double>(x));
-    }
+    const auto [low, high] = method == RangeMethod::kPercentile ? inner_range(values) : full_range(values);
     Grid best = Levels::grid(low, high, bits);
-    if (method == RangeMethod::kMinMax) return best;
-    const auto error = [&](const Grid& grid) {
+    if (method == RangeMethod::kMinMax || method == RangeMethod::kPercentile) return best;
+    const auto error = [values, bits](const Grid& grid) {
       const real lowest = Levels::lowest(bits), highest = Levels::highest(bits);
       double sum = 0;
       for (const real x : values) {
@@ -72,7 +77,8 @@ struct Uniform {
     for (std::size_t i = 0; i < values.size(); ++i) out[i] = level(values[i], grid, lowest, highest);
   }
 
-  // d level / d scale = round(x / s) - x / s inside the range, the outermost code outside.
+  // d level / d scale = round(x / s) - x / s inside the range, the outermost code outside. Inside is what
+  // rounds to a code (as in PyTorch): the largest number of a min-max grid does not count as clipped.
   static double backward(std::span<const real> values, const Grid& grid, int bits, real* gradient) {
     const real lowest = static_cast<real>(Levels::lowest(bits)) - grid.offset;
     const real highest = static_cast<real>(Levels::highest(bits)) - grid.offset;
@@ -80,11 +86,12 @@ struct Uniform {
     for (std::size_t i = 0; i < values.size(); ++i) {
       const real x = values[i] / grid.scale;
       const real g = gradient[i];
-      if (x < lowest || x > highest) {
-        sum += static_cast<double>(g) * (x < lowest ? lowest : highest);
+      const real code = round_half_even(std::clamp(x, real{-1e6}, real{1e6}));
+      if (code < lowest || code > highest) {
+        sum += static_cast<double>(g) * (code < lowest ? lowest : highest);
         gradient[i] = 0;
       } else {
-        sum += static_cast<double>(g) * (round_half_even(x) - x);
+        sum += static_cast<double>(g) * (code - x);
       }
     }
     return sum;

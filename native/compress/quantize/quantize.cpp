@@ -1,27 +1,281 @@
+// Quantization after training and during it:
+//
+//   fold batch norm → choose bits → fit the weights' grids → measure the features' ranges → train (LSQ)
+//
+// Jacob et al. 2018 (fake quantization), Esser et al. 2020 (learned step sizes). Biases stay float.
+#include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "compress/finetune.h"
+#include "compress/fold_batch_norm.h"
 #include "compress/pass.h"
+#include "compress/quantize/calibrate.h"
+#include "compress/quantize/mixed_precision.h"
+#include "compress/quantize/rewrite.h"
+#include "compress/share.h"
+#include "core/error.h"
+#include "ops/weights.h"
+#include "train/layers.h"
 
 namespace espalier {
 namespace {
 
 struct QuantizeOptions {
-  int finetune = 0;
-};
-constexpr ConfigField kFields[] = {
-    {"finetune", "Epochs of fine-tuning", member<&QuantizeOptions::finetune>, 0, 1e6},
+  std::string weights;
+  std::string activations = "8";
+  std::string scheme = "symmetric";
+  std::string granularity = "channel";
+  int group_size = 32;
+  std::string calibrate = "mse";
+  int images = 1024;
+  int qat = 0;
+  bool learned = true;
+  int bytes = 0;
+  std::string initialization = "linear";
+  bool fold = true;
+  bool control = true;
 };
 
+constexpr ConfigField kFields[] = {
+    {"weights",
+     "Bits of the weights: \"4\", \"4,conv1=8,fc*=6\" or \"float\"; empty: 8, or the most that the scheme "
+     "takes",
+     member<&QuantizeOptions::weights>},
+    {"activations", "Bits of the features", member<&QuantizeOptions::activations>, 0, 0, "float, 8, 4"},
+    {"scheme", "How weights are quantized", member<&QuantizeOptions::scheme>, 0, 0,
+     "article, affine, symmetric, ternary, binary, power-of-two, codebook"},
+    {"granularity", "Weights that share a grid", member<&QuantizeOptions::granularity>, 0, 0,
+     "tensor, channel, group"},
+    {"group_size", "Weights of a group", member<&QuantizeOptions::group_size>, 1, 1 << 20},
+    {"calibrate", "How ranges are chosen", member<&QuantizeOptions::calibrate>, 0, 0, kRangeMethods},
+    {"images", "Training images that the ranges of features are measured on",
+     member<&QuantizeOptions::images>, 1, 1e6},
+    {"qat", "Epochs of quantization-aware training", member<&QuantizeOptions::qat>, 0, 1e6},
+    {"learned", "Trains scales and codebooks with the weights (LSQ)", member<&QuantizeOptions::learned>},
+    {"bytes", "Chooses each layer's bits so that the model takes so many bytes at most; 0: as given",
+     member<&QuantizeOptions::bytes>, 0, 2e9},
+    {"initialization", "Where a codebook's levels start", member<&QuantizeOptions::initialization>, 0, 0,
+     kCodebookStarts},
+    {"fold", "Folds batch norm into the layer before it", member<&QuantizeOptions::fold>},
+    {"control", "Trains the unquantized model equally long, to compare", member<&QuantizeOptions::control>},
+};
+
+[[noreturn]] void fail(const char* field, const std::string& message) {
+  throw Error(ErrorCode::kArgument, field, message);
+}
+
+// "8", "float": bits, 0 for float; -1 for anything else.
+int parse_bits(const std::string& text) {
+  if (text == "float") return 0;
+  return text.size() == 1 && text[0] >= '1' && text[0] <= '8' ? text[0] - '0' : -1;
+}
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    parts.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+// Bits by node (0: float) and which of them were given by name.
+struct WeightBits {
+  std::vector<int> bits;
+  std::vector<bool> named;
+};
+
+WeightBits weight_bits(const Graph& graph, const QuantizeOptions& options) {
+  const QuantizationScheme& scheme = *find_scheme(options.scheme);
+  int general = scheme.codebook ? 4 : scheme.max_bits;
+  WeightBits result{std::vector<int>(graph.nodes.size()), std::vector<bool>(graph.nodes.size())};
+  std::vector<std::pair<std::vector<bool>, int>> exceptions;
+  const std::vector<std::string> parts =
+      options.weights.empty() ? std::vector<std::string>() : split_list(options.weights);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::size_t equals = parts[i].find('=');
+    const bool named = equals != std::string::npos;
+    const int bits = parse_bits(named ? parts[i].substr(equals + 1) : parts[i]);
+    if (bits < 0 || (!named && i > 0)) {
+      fail("weights",
+           "has \"" + parts[i] + "\"; write bits from 1 to 8 or float, then layer=bits, as in \"4,conv1=8\"");
+    }
+    if (bits > 0 && (bits < scheme.min_bits || bits > scheme.max_bits)) {
+      const std::string from = std::to_string(scheme.min_bits), to = std::to_string(scheme.max_bits);
+      fail("weights", "asks for " + std::to_string(bits) + " bits, but the scheme \"" + options.scheme +
+                          "\" takes " + (from == to ? "exactly " + from : from + " to " + to) +
+                          "; change either");
+    }
+    if (!named) {
+      general = bits;
+      continue;
+    }
+    const std::string pattern = parts[i].substr(0, equals);
+    exceptions.emplace_back(layers_named(graph, std::span(&pattern, 1), "weights"), bits);
+  }
+  for (const Node& node : graph.nodes) {
+    if (!has_weights(node)) continue;
+    result.bits[node.index] = general;
+    for (const auto& [named, bits] : exceptions) {
+      if (!named[node.index]) continue;
+      result.bits[node.index] = bits;
+      result.named[node.index] = true;
+    }
+  }
+  return result;
+}
+
+int activation_bits(const QuantizeOptions& options) { return std::max(parse_bits(options.activations), 0); }
+
+void check(const PassContext& context, const QuantizeOptions& options) {
+  const Graph& graph = context.model->graph;
+  if (is_quantized(graph)) {
+    throw Error(ErrorCode::kArgument, graph.name, "is quantized already; quantize the float model instead");
+  }
+  check_fits(graph, context.dataset);
+  const WeightBits weights = weight_bits(graph, options);
+  const bool none = std::all_of(weights.bits.begin(), weights.bits.end(), [](int bits) { return bits == 0; });
+  if (none && activation_bits(options) == 0) {
+    fail("weights", "and activations are both float, so there is nothing to quantize");
+  }
+  if (options.bytes > 0 && none) fail("bytes", "needs quantized weights; do not set weights to float");
+  if (activation_bits(options) > 0) check_calibration_images(context.dataset);
+  if (options.qat > 0 && context.dataset.train.count() == 0) {
+    throw Error(ErrorCode::kData, context.dataset.name,
+                "has no training images, which quantization-aware training needs");
+  }
+}
+
+WeightQuantization weight_quantization(const QuantizeOptions& options, int bits) {
+  WeightQuantization q;
+  if (bits == 0) return q;
+  q.scheme = find_scheme(options.scheme);
+  q.bits = bits;
+  q.granularity = options.granularity == "tensor"    ? Granularity::kTensor
+                  : options.granularity == "channel" ? Granularity::kChannel
+                                                     : Granularity::kGroup;
+  q.group_size = options.group_size;
+  q.learned = options.qat > 0 && (q.scheme->codebook || (options.learned && q.scheme->learnable));
+  return q;
+}
+
+void fit_layer(Model& model, const Node& node, const QuantizeOptions& options, std::uint64_t seed) {
+  real* value = model.parameters.value.data();
+  const auto& mask = model.parameters.mask;
+  if (node.attributes.quantize.scheme->codebook) {
+    share_weights(node, codebook_start(options.initialization), seed, value,
+                  mask.empty() ? nullptr : mask.data());
+  } else {
+    fit_weights(node, range_method(options.calibrate), value);
+  }
+}
+
+std::string shortened(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", x);
+  return text;
+}
+
+std::string bits_note(const Graph& graph) {
+  std::string note;
+  for (const Node& node : graph.nodes) {
+    if (!has_weights(node)) continue;
+    const WeightQuantization& q = node.attributes.quantize;
+    note += (note.empty() ? "" : ", ") + node.name + " " + (q.scheme ? std::to_string(q.bits) : "float");
+  }
+  return note;
+}
+
+// Puts the ranges into the fake_quantize layers; returns what the report says about them.
+std::string set_ranges(Model& model, const Graph& before, std::span<const int> values,
+                       std::span<const Histogram> histograms, int bits, RangeMethod method) {
+  std::string note;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Range range = choose_range(histograms[i], bits, method);
+    const real ends[] = {static_cast<real>(range.low), static_cast<real>(range.high)};
+    const Grid grid = kAffine.fit(ends, bits, RangeMethod::kMinMax);
+    const std::string name = quantizer_name(before, values[i]);
+    for (const Node& node : model.graph.nodes) {
+      if (node.name != name) continue;
+      model.parameters.value[static_cast<std::size_t>(node.parameters[0].offset)] = grid.scale;
+      model.parameters.value[static_cast<std::size_t>(node.parameters[1].offset)] = grid.offset;
+    }
+    note += (note.empty() ? "" : ", ") + name.substr(0, name.size() - 9) + " " + shortened(range.low) +
+            " to " + shortened(range.high);
+  }
+  return note;
+}
+
 Work run(PassContext& context, QuantizeOptions options) {
-  context.report.accuracy_before.emplace();
-  co_await evaluate_model(*context.model, context, *context.report.accuracy_before);
-  (void)options;
+  Report& report = context.report;
+  report.pass = "quantize";
+  report.model = context.model->graph.name;
+  report.seed = context.training.seed;
+  report.before = measure(*context.model);
+  report.accuracy_before.emplace();
+  co_await evaluate_model(*context.model, context, *report.accuracy_before);
+  const std::unique_ptr<Model> original = std::move(context.model);
+
+  // A float model without batch norm, and how its weights are to be quantized.
+  const std::unique_ptr<Model> folded = options.fold ? fold_batch_norm(*original) : copy_of(*original);
+  const Graph& graph = folded->graph;
+  const int feature_bits = activation_bits(options);
+  const RangeMethod method = range_method(options.calibrate);
+  PrecisionSearch search;
+  const WeightBits given = weight_bits(graph, options);
+  for (const int bits : given.bits) search.weights.push_back(weight_quantization(options, bits));
+  if (options.bytes > 0) {
+    for (std::size_t i = 0; i < given.bits.size(); ++i) {
+      search.searched.push_back(given.bits[i] > 0 && !given.named[i]);
+    }
+    search.activation_bits = feature_bits;
+    search.method = method;
+    search.start = codebook_start(options.initialization);
+    search.budget = options.bytes;
+    co_await search_precisions(*folded, context, search);
+  }
+
+  auto model = rewritten(*folded, quantized_spec(graph, search.weights, 0, false));
+  Progress progress{.stage = "fit", .total = static_cast<std::int64_t>(graph.nodes.size())};
+  for (const Node& node : model->graph.nodes) {
+    progress.done = node.index;
+    if (!node.attributes.quantize.scheme) continue;
+    fit_layer(*model, node, options, context.training.seed);
+    co_yield progress;
+  }
+  report.notes.emplace_back("bits", bits_note(model->graph));
+
+  if (feature_bits > 0) {
+    const std::vector<int> values = quantized_values(graph);
+    std::vector<Histogram> histograms;
+    co_await observe(*model, context, options.images, values, histograms);
+    const bool learned = options.learned && options.qat > 0;
+    model = rewritten(*model, quantized_spec(graph, search.weights, feature_bits, learned));
+    report.notes.emplace_back("ranges", set_ranges(*model, graph, values, histograms, feature_bits, method));
+  }
+  context.model = std::move(model);
+  report.accuracy_after.emplace();
+  co_await evaluate_model(*context.model, context, *report.accuracy_after);
+
+  if (options.qat > 0) {
+    TrainingConfig config = context.training;
+    config.epochs = options.qat;
+    co_await fine_tune(*context.model, context, config, {}, "quantization-aware training");
+    report.finetune_epochs = options.qat;
+    report.accuracy_finetuned.emplace();
+    co_await evaluate_model(*context.model, context, *report.accuracy_finetuned);
+    if (options.control) co_await fine_tune_control(*original, context, config);
+  }
+  report.after = measure(*context.model);
+  report.revived = revived_weights(*context.model);
 }
 
 Work start(PassContext& context, const nlohmann::json& json) {
   QuantizeOptions options;
   read_config(kFields, json, &options);
+  check(context, options);
   return run(context, options);
 }
 
@@ -33,6 +287,10 @@ nlohmann::json defaults() {
 }  // namespace
 
 constinit const PassType kQuantizePass{
-    .name = "quantize", .summary = "TODO", .fields = kFields, .start = start, .defaults = defaults};
+    .name = "quantize",
+    .summary = "Weights and features on coarse grids, after training or during it.",
+    .fields = kFields,
+    .start = start,
+    .defaults = defaults};
 
 }  // namespace espalier
