@@ -19,6 +19,7 @@ enum class RandomStream : std::uint32_t {
   kSubset = 7,
   kRehearsal = 8,
   kCodebook = 9,
+  kPruning = 10,
 };
 
 constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
