@@ -115,6 +115,11 @@ class DatasetHandle implements types.Dataset {
     this.info = info;
   }
 
+  async subset({ classes = [], perClass = 0, seed = 1 }: types.SubsetOptions): Promise<types.Dataset> {
+    const dataset = await this.#connection.call('subset', this.id, String(classes), perClass, seed);
+    return new DatasetHandle(this.#connection, dataset.id, dataset.info);
+  }
+
   images(split: types.SplitName, indices: ArrayLike<number>): Promise<types.ImageBatch> {
     return this.#connection.call('images', this.id, split, Uint32Array.from(indices));
   }
@@ -152,7 +157,9 @@ class ModelHandle implements types.Model {
   }
 
   quantize(dataset: types.Dataset, options: types.QuantizeOptions = {}, run: types.PassRunOptions = {}) {
-    return this.#compress('quantize', dataset, options, run);
+    const { weights } = options;
+    const words = weights === undefined ? options : { ...options, weights: String(weights) };
+    return this.#compress('quantize', dataset, words, run);
   }
 
   prune(
@@ -170,10 +177,15 @@ class ModelHandle implements types.Model {
   transfer(
     dataset: types.Dataset,
     options: types.TransferOptions = {},
-    { sourceDataset, ...run }: types.PassRunOptions & { sourceDataset?: types.Dataset } = {},
+    { sourceDataset, target, ...run }: types.TransferRunOptions = {},
   ) {
-    const data = sourceDataset ? idOf(sourceDataset) : 0;
-    return this.#compress('transfer', dataset, options, run, { source: this.id, sourceDataset: data });
+    const { student } = options;
+    const words = typeof student === 'object' ? { ...options, student: JSON.stringify(student) } : options;
+    return this.#compress('transfer', dataset, words, run, {
+      model: target ? modelId(target) : 0,
+      source: this.id,
+      sourceDataset: sourceDataset ? idOf(sourceDataset) : 0,
+    });
   }
 
   #compress(
@@ -184,12 +196,20 @@ class ModelHandle implements types.Model {
     more: Partial<PassInput> = {},
   ): types.Compression {
     const connection = this.#connection;
-    const input: PassInput = { options, training, source: 0, sourceDataset: 0, early: 0, ...more };
-    const data = idOf(dataset);
+    const input: PassInput = {
+      model: this.id,
+      dataset: idOf(dataset),
+      options,
+      training,
+      source: 0,
+      sourceDataset: 0,
+      early: 0,
+      ...more,
+    };
     return new RunningPass(
       connection,
       (onEvent) => {
-        const { id, result } = connection.start('compress', [pass, this.id, data, input], { onEvent });
+        const { id, result } = connection.start('compress', [pass, input], { onEvent });
         const done = result.then(({ report, model }) => ({
           report,
           model: new ModelHandle(connection, model.id, model.spec),

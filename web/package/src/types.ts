@@ -128,6 +128,14 @@ export interface DatasetInfo {
   counts: Record<SplitName, number>;
 }
 
+export interface SubsetOptions {
+  /** Numbers of classes, which become 0, 1, … in this order, or a list like "0-4,7". Default: all. */
+  classes?: readonly number[] | string;
+  /** So many random training images of each class. Default: all. */
+  perClass?: number;
+  seed?: number; // 1
+}
+
 export interface ImageBatch {
   /** Bytes, [count][channels][height][width]. */
   pixels: Uint8Array;
@@ -265,6 +273,8 @@ export interface Engine {
 
 export interface Dataset {
   readonly info: DatasetInfo;
+  /** A new dataset of some of its classes, or with fewer training images; this one stays as it is. */
+  subset(options: SubsetOptions): Promise<Dataset>;
   images(split: SplitName, indices: ArrayLike<number>): Promise<ImageBatch>;
   dispose(): Promise<void>;
 }
@@ -295,11 +305,7 @@ export interface Model {
   /** Layers as products of two thin ones. */
   factorize(dataset: Dataset, options?: FactorizeOptions, run?: PassRunOptions): Compression;
   /** What this model knows becomes the start, or the teacher, of one for `dataset`. */
-  transfer(
-    dataset: Dataset,
-    options?: TransferOptions,
-    run?: PassRunOptions & { sourceDataset?: Dataset },
-  ): Compression;
+  transfer(dataset: Dataset, options?: TransferOptions, run?: TransferRunOptions): Compression;
   dispose(): Promise<void>;
 }
 
@@ -324,6 +330,13 @@ export interface PassRunOptions {
   signal?: AbortSignal;
   /** How to fine-tune; the pass itself says for how many epochs. */
   training?: TrainingConfig;
+}
+
+export interface TransferRunOptions extends PassRunOptions {
+  /** The data that this model was trained on: to rehearse, and to measure what was forgotten. */
+  sourceDataset?: Dataset;
+  /** The student, or where parameters go. Default: a new model. */
+  target?: Model;
 }
 
 export interface PassProgress {
@@ -365,8 +378,8 @@ export type QuantizationScheme =
 
 /** Defaults and what each option means: `Catalog.passes`, which is what the engine itself reads. */
 export interface QuantizeOptions {
-  /** Bits of a weight, 1 to 8. */
-  weights?: number;
+  /** Bits of the weights, 1 to 8; "4,conv1=8,fc*=6" by layer; "float". */
+  weights?: number | string;
   activations?: 'float' | '8' | '4';
   scheme?: QuantizationScheme;
   granularity?: 'tensor' | 'channel' | 'group';
@@ -380,7 +393,7 @@ export interface QuantizeOptions {
   qat?: number;
   /** Whether that training learns the scales. */
   learned?: boolean;
-  /** Bits by layer such that the weights take at most so many bytes. */
+  /** Chooses the bits by layer such that the model takes at most so many bytes. */
   bytes?: number;
   /** Of a codebook. */
   initialization?: 'linear' | 'density' | 'random';
@@ -391,29 +404,44 @@ export interface QuantizeOptions {
 }
 
 export interface PruneOptions {
-  criterion?: 'gradient' | 'magnitude' | 'taylor' | 'fisher' | 'activity' | 'batch-norm-scale' | 'random';
+  criterion?:
+    | 'magnitude'
+    | 'magnitude-l2'
+    | 'gradient'
+    | 'taylor'
+    | 'fisher'
+    | 'activity'
+    | 'activity-zeros'
+    | 'batch-norm-scale'
+    | 'random';
   /** The share that becomes 0. */
   sparsity?: number;
   /** Or: everything whose score is below. */
   threshold?: number;
-  /** Or: as much as it takes. */
+  /** Or: as little as makes the model so small. */
   bytes?: number;
-  granularity?: string;
+  /** What becomes 0 together; "2:4": 2 of any 4 neighbours. */
+  granularity?: 'weight' | 'row' | 'channel' | `${number}:${number}`;
+  /** Where scores are compared. */
   scope?: 'global' | 'layer';
-  schedule?: string;
+  schedule?: 'auto' | 'one-shot' | 'iterative' | 'cubic' | 'splicing';
+  /** Of the iterative schedule. */
   rounds?: number;
   /** Training images to score on. */
   samples?: number;
   /** Epochs. */
   finetune?: number;
+  /** Survivors start again from their values in `early`. */
   rewind?: boolean;
   /** Physically remove pruned channels. */
   slim?: boolean;
+  /** Only these: names, or beginnings of names ("conv*"). */
   layers?: string[];
   control?: boolean;
 }
 
 export interface FactorizeOptions {
+  /** Below 1: the share of the full rank. */
   rank?: number;
   /** The share of the squared singular values that is kept. */
   energy?: number;
@@ -436,14 +464,20 @@ export interface TransferOptions {
   l2sp?: number;
   /** The share of source images that is rehearsed. */
   rehearsal?: number;
+  /** Softens the teacher's outputs. */
   temperature?: number;
+  /** The teacher's share in the loss. */
   alpha?: number;
+  /** Layers that are compared beforehand: "student's layer=teacher's layer". */
   hint?: string;
   hint_epochs?: number;
   /** A preset's name or a spec, for distilling. */
-  student?: string;
+  student?: string | ModelSpec;
+  /** 0: copy only. */
   epochs?: number;
+  /** Fresh weights for the last layer even if there are as many classes. */
   new_head?: boolean;
+  /** Also train from scratch, equally long. */
   control?: boolean;
 }
 
@@ -480,6 +514,9 @@ export interface Report {
   accuracy_finetuned?: Accuracy;
   /** The original, trained equally long without the pass. */
   accuracy_control?: Accuracy;
+  /** Transfer: on the source's own task, before and after. */
+  source_before?: Accuracy;
+  source_after?: Accuracy;
   finetune_epochs: number;
   /** Pruned weights that are not 0: 0, or a pass is broken. */
   revived: number;

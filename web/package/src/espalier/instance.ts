@@ -16,6 +16,7 @@ export interface Native {
 
   create_dataset(description: string): number;
   dataset_info(dataset: number): string;
+  subset_dataset(dataset: number, classes: string, perClass: number, seed: number): number;
   read_images(dataset: number, split: string, indices: number, count: number): NativeImages;
 
   create_model(spec: string, seed: number, dataset: number): number;
@@ -38,7 +39,7 @@ export interface Native {
   run_evaluation(evaluation: number, milliseconds: number): number;
   evaluation_result(evaluation: number): NativeEvaluation;
 
-  /** 0 for a source, its dataset or an early model: there is none. */
+  /** 0: there is none. Without a model there is a source. */
   start_pass(
     name: string,
     model: number,

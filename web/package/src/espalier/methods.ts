@@ -32,8 +32,10 @@ import { passWork, trainingWork } from './work.js';
 
 export type Methods = ReturnType<typeof createMethods>;
 
-/** What a pass is given besides model and dataset. Handles; 0: there is none. */
+/** Handles; 0: there is none. */
 export interface PassInput {
+  model: number;
+  dataset: number;
   options: object;
   training: TrainingConfig;
   source: number;
@@ -126,6 +128,9 @@ export function createMethods(session: Session) {
       }
     },
 
+    subset: (_call: Call, dataset: number, classes: string, perClass: number, seed: number) =>
+      datasetResult(session.use((native) => native.subset_dataset(dataset, classes, perClass, seed))),
+
     images: (_call: Call, dataset: number, split: SplitName, indices: Uint32Array): ImageBatch =>
       session.useWith(indices, (native, pointer) => {
         const { pixels, labels } = native.read_images(dataset, split, pointer, indices.length);
@@ -156,9 +161,7 @@ export function createMethods(session: Session) {
     async compress(
       call: Call<PassProgress | PausedEvent>,
       pass: PassName,
-      model: number,
-      dataset: number,
-      { options, training, source, sourceDataset, early }: PassInput,
+      { model, dataset, options, training, source, sourceDataset, early }: PassInput,
     ) {
       const id = session.use((native) =>
         native.start_pass(
