@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "compress/prune/statistics.h"
+#include "ops/weights.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -43,9 +44,6 @@ inline constexpr real kNoScore = -1;
 // The table, in the order of the documentation.
 std::span<const Criterion* const> criteria();
 const Criterion& find_criterion(std::string_view name);  // Error{kArgument} listing them
-
-// Whether the node has weights that pruning may take.
-bool has_weights(const Node& node);
 
 // Calls visit(i) for the slab index of every weight of every conv and dense layer.
 template <class Visit>

@@ -23,6 +23,4 @@ const Criterion& find_criterion(std::string_view name) {
               "must be one of " + names_of(criteria()) + ", found \"" + std::string(name) + "\"");
 }
 
-bool has_weights(const Node& node) { return node.op == &kConv || node.op == &kDense; }
-
 }  // namespace espalier

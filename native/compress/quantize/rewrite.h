@@ -30,8 +30,7 @@ nlohmann::json quantized_spec(const Graph& graph, std::span<const WeightQuantiza
 // The fake_quantize layer that quantized_spec() puts behind a value.
 std::string quantizer_name(const Graph& graph, int value);
 
-// Whether a layer has weights that can be quantized, and whether anything is quantized already.
-bool has_weights(const Node& node);
+// Whether anything is quantized already.
 bool is_quantized(const Graph& graph);
 
 }  // namespace espalier
