@@ -10,13 +10,13 @@
 // weights (Li, Grandvalet and Davoine 2018). Masks and grids of a model that is given, or of the source,
 // stay.
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "compress/distill.h"
 #include "compress/finetune.h"
 #include "compress/pass.h"
 #include "core/error.h"
+#include "core/number_text.h"
 #include "data/subset.h"
 #include "ops/op.h"
 #include "train/copy.h"
@@ -192,12 +192,6 @@ void note_copies(const std::vector<CopiedTensor>& rows, Report& report) {
   if (!fresh.empty()) report.notes.emplace_back("fresh", fresh);
 }
 
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
-  return text;
-}
-
 // Everything that was decided before the work.
 struct Decisions {
   TransferOptions options;
@@ -290,9 +284,9 @@ Work forget(PassContext& context, const Decisions& plan) {
   if (plan.options.lambda == 0) copy_parameters(*plan.target, *plan.source_task);
   report.source_after.emplace();
   co_await evaluate_on(*context.source_dataset, *plan.source_task, context, *report.source_after, "source");
-  report.notes.emplace_back("forgetting", percent(report.source_before->test - report.source_after->test) +
+  report.notes.emplace_back("forgetting", percent(report.source_before->test - report.source_after->test, 2) +
                                               " of the source's test images, " +
-                                              percent(report.source_before->test) + " before");
+                                              percent(report.source_before->test, 2) + " before");
 }
 
 Work control(PassContext& context, const Decisions& plan, std::unique_ptr<Model> scratch) {
@@ -328,8 +322,8 @@ Work run(PassContext& context, Decisions plan) {
   if (distill) {
     Accuracy teacher;
     co_await evaluate_model(source, context, teacher);
-    report.notes.emplace_back("teacher", percent(teacher.validation) + " of the validation images, " +
-                                             percent(teacher.test) + " of the test images");
+    report.notes.emplace_back("teacher", percent(teacher.validation, 2) + " of the validation images, " +
+                                             percent(teacher.test, 2) + " of the test images");
   } else {
     report.accuracy_after.emplace();
     co_await evaluate_model(target, context, *report.accuracy_after);
