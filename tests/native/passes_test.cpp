@@ -1,5 +1,5 @@
-// Passes after each other, in any order: whatever the sequence, a pass either refuses and leaves the model as it
-// was, or keeps what holds of every compressed model.
+// Passes after each other, in any order: whatever the sequence, a pass either refuses and leaves the model as
+// it was, or keeps what holds of every compressed model.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -60,12 +60,14 @@ const std::vector<Step>& steps() {
   static const std::vector<Step> list{
       {"quantize", {{"weights", "8"}}},
       {"quantize", {{"weights", "4"}, {"activations", "4"}, {"qat", 1}, {"control", false}}},
-      {"quantize", {{"weights", "3"}, {"activations", "float"}, {"scheme", "affine"}, {"granularity", "tensor"}}},
+      {"quantize",
+       {{"weights", "3"}, {"activations", "float"}, {"scheme", "affine"}, {"granularity", "tensor"}}},
       {"quantize", {{"weights", "4"}, {"activations", "float"}, {"granularity", "group"}, {"group_size", 7}}},
       {"quantize", {{"scheme", "ternary"}, {"activations", "float"}, {"qat", 1}, {"control", false}}},
       {"quantize", {{"scheme", "binary"}, {"activations", "float"}}},
       {"quantize", {{"scheme", "article"}, {"weights", "6"}, {"activations", "float"}}},
-      {"quantize", {{"scheme", "codebook"}, {"weights", "3"}, {"activations", "8"}, {"qat", 1}, {"control", false}}},
+      {"quantize",
+       {{"scheme", "codebook"}, {"weights", "3"}, {"activations", "8"}, {"qat", 1}, {"control", false}}},
       {"prune", {{"sparsity", 0.5}}},
       {"prune", {{"sparsity", 0.7}, {"finetune", 1}, {"control", false}}},
       {"prune", {{"sparsity", 0.6}, {"schedule", "splicing"}, {"finetune", 1}, {"control", false}}},
@@ -104,8 +106,9 @@ void check(const Model& model, const Report& report) {
     for (std::int64_t g = 0; !q.scheme->codebook && g < group_count(q, rows, row); ++g) {
       const WeightGroup group = group_at(q, rows, row, g);
       const auto offset = grid_offset_of(node);
-      const Grid grid{model.parameters.value[static_cast<std::size_t>(grid_scale_of(node)->offset + g)],
-                      offset ? model.parameters.value[static_cast<std::size_t>(offset->offset + g)] : real{0}};
+      const Grid grid{
+          model.parameters.value[static_cast<std::size_t>(grid_scale_of(node)->offset + g)],
+          offset ? model.parameters.value[static_cast<std::size_t>(offset->offset + g)] : real{0}};
       std::vector<real> levels(static_cast<std::size_t>(group.size));
       const std::span<const std::int32_t> part(codes.data() + group.begin, levels.size());
       q.scheme->dequantize(part, grid, q.bits, levels.data());
@@ -124,8 +127,9 @@ void check(const Model& model, const Report& report) {
   EXPECT_EQ(to_spec(again), to_spec(model.graph));
   const std::vector<std::uint8_t> bytes = save_model(model);
   const auto loaded = load_model({"model", bytes});
-  EXPECT_EQ(loaded->parameters.mask.empty(), model.parameters.mask.empty() || measure(model).total.nonzeros ==
-                                                                                  measure(model).total.parameters);
+  EXPECT_EQ(
+      loaded->parameters.mask.empty(),
+      model.parameters.mask.empty() || measure(model).total.nonzeros == measure(model).total.parameters);
   EXPECT_EQ(probabilities(*loaded), probabilities(model));
 }
 
