@@ -3,9 +3,9 @@
 namespace espalier {
 namespace {
 
-Work evaluate_split(const Model& model, const PassContext& context, const Split& split, double& accuracy,
-                    std::string_view stage) {
-  Evaluator evaluator(model, context.dataset, split, context.kernels, context.pool);
+Work evaluate_split(const Dataset& dataset, const Model& model, const PassContext& context,
+                    const Split& split, double& accuracy, std::string_view stage) {
+  Evaluator evaluator(model, dataset, split, context.kernels, context.pool);
   while (evaluator.advance()) {
     co_yield Progress{.stage = stage, .done = evaluator.done(), .total = evaluator.total()};
   }
@@ -14,14 +14,19 @@ Work evaluate_split(const Model& model, const PassContext& context, const Split&
 
 }  // namespace
 
-Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
-                    std::string_view stage) {
-  co_await evaluate_split(model, context, context.dataset.validation, accuracy.validation, stage);
-  co_await evaluate_split(model, context, context.dataset.test, accuracy.test, stage);
+Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context, Accuracy& accuracy,
+                 std::string_view stage) {
+  co_await evaluate_split(dataset, model, context, dataset.validation, accuracy.validation, stage);
+  co_await evaluate_split(dataset, model, context, dataset.test, accuracy.test, stage);
 }
 
-Work fine_tune(Model& model, const PassContext& context, const TrainingConfig& config,
-               BetweenSteps between_steps, std::string_view stage, const TrainingTerms& terms) {
+Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
+                    std::string_view stage) {
+  return evaluate_on(context.dataset, model, context, accuracy, stage);
+}
+
+Work fine_tune(Model& model, const PassContext& context, TrainingConfig config, BetweenSteps between_steps,
+               std::string_view stage, TrainingTerms terms) {
   Trainer trainer(model, context.dataset, config, context.kernels, context.pool, terms);
   Progress progress{.stage = stage, .total = trainer.total_steps()};
   StepResult step;
@@ -35,8 +40,8 @@ Work fine_tune(Model& model, const PassContext& context, const TrainingConfig& c
   }
 }
 
-Work fine_tune_control(const Model& original, PassContext& context, const TrainingConfig& config,
-                       const TrainingTerms& terms) {
+Work fine_tune_control(const Model& original, PassContext& context, TrainingConfig config,
+                       TrainingTerms terms) {
   const std::unique_ptr<Model> control = copy_of(original);
   co_await fine_tune(*control, context, config, {}, "control", terms);
   context.report.accuracy_control.emplace();

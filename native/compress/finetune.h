@@ -14,18 +14,21 @@ namespace espalier {
 Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
                     std::string_view stage = "evaluate");
 
+// The same on the images of another dataset.
+Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context, Accuracy& accuracy,
+                 std::string_view stage = "evaluate");
+
 // Trains `model` on context.dataset to the end of `config`. `between_steps` (may be empty) is called before
-// each step with the number of steps done and their total: there masks may change. Work in pieces of a few
-// ms.
+// each step: there masks may change. Work in pieces of a few milliseconds.
 using BetweenSteps = std::function<void(Trainer& trainer)>;
-Work fine_tune(Model& model, const PassContext& context, const TrainingConfig& config,
+Work fine_tune(Model& model, const PassContext& context, TrainingConfig config,
                BetweenSteps between_steps = {}, std::string_view stage = "fine-tune",
-               const TrainingTerms& terms = {});
+               TrainingTerms terms = {});
 
 // What every pass that fine-tunes is compared with: a copy of `original`, trained in the same way and as long
 // without the pass. Fills report.accuracy_control.
-Work fine_tune_control(const Model& original, PassContext& context, const TrainingConfig& config,
-                       const TrainingTerms& terms = {});
+Work fine_tune_control(const Model& original, PassContext& context, TrainingConfig config,
+                       TrainingTerms terms = {});
 
 // A copy of the model: the same graph, parameters and masks.
 std::unique_ptr<Model> copy_of(const Model& model);

@@ -55,7 +55,7 @@ const PassType& find_pass(std::string_view name);  // Error{kArgument} listing t
 
 extern const PassType kQuantizePass;   // compress/quantize/quantize.cpp
 extern const PassType kPrunePass;      // compress/prune/prune.cpp
-extern const PassType kFactorizePass;  // compress/low_rank.cpp
+extern const PassType kFactorizePass;  // compress/factorize.cpp
 extern const PassType kTransferPass;   // compress/transfer.cpp
 
 }  // namespace espalier

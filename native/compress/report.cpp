@@ -1,8 +1,7 @@
+// Sizes of models, and the report of a pass as JSON. Its table and CSV are in report_text.cpp.
 #include "compress/report.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "core/json_fields.h"
@@ -14,40 +13,66 @@ namespace {
 
 using nlohmann::json;
 
-bool counts(const ParameterInfo& info) {
-  const auto is = [&](std::string_view end) { return info.name.ends_with(end); };
-  return info.trainable && !is(".weight_scale") && !is(".weight_codebook") && !is(".scale");
+constexpr std::int64_t kFloatBits = 32;
+
+std::int64_t bytes_of(std::int64_t bits) { return (bits + 7) / 8; }
+
+// Whether the codes of the layer's weights can say 0.
+bool can_store_zeros(const Node& node) {
+  const WeightQuantization& q = node.attributes.quantize;
+  if (!q.scheme) return true;
+  return q.scheme->codebook ? q.pinned_zero : q.scheme->exact_zero;
 }
 
-LayerSize measure_layer(const Model& model, const Node& node) {
+// A tensor of `size` numbers of which the mask keeps `kept`.
+std::int64_t stored_bytes(std::int64_t size, std::int64_t kept, std::int64_t bits, bool can_store_zeros) {
+  const std::int64_t dense = bytes_of(size * bits);
+  if (kept == size) return dense;
+  const std::int64_t sparse = bytes_of(kept * bits) + bytes_of(size);
+  return can_store_zeros ? std::min(dense, sparse) : sparse;
+}
+
+// `effective`: the values with quantized weights.
+LayerSize measure_layer(const Node& node, const aligned_vector<real>& effective,
+                        const aligned_vector<real>& mask) {
   LayerSize size{.name = node.name, .type = std::string(node.op->name)};
-  size.macs = node.op->macs ? node.op->macs(node) : 0;
-  const auto& mask = model.parameters.mask;
-  const auto& value = model.parameters.value;
   const bool quantized = node.attributes.quantize.scheme != nullptr;
   for (const ParameterInfo& info : node.parameters) {
-    const auto first = static_cast<std::size_t>(info.offset), count = static_cast<std::size_t>(info.size);
+    const bool weight = quantized && &info == &weight_of(node);
+    const bool grid = &info == grid_scale_of(node) || &info == grid_offset_of(node);
+    if (grid && node.attributes.quantize.scheme->codebook && &info == codebook_index_of(node)) {
+      continue;  // those are the codes, counted with the weight
+    }
+    const bool counts = info.trainable && !grid && node.op != &kFakeQuantize;
+    const bool masked = counts && !mask.empty();
     std::int64_t kept = info.size;
     std::int64_t nonzeros = 0;
-    if (counts(info)) {
-      size.parameters += info.size;
-      if (!mask.empty())
-        kept = std::count_if(mask.begin() + info.offset, mask.begin() + info.offset + info.size,
-                             [](real m) { return m != 0; });
-      for (std::size_t i = first; i < first + count; ++i) {
-        nonzeros += value[i] != 0 && (mask.empty() || mask[i] != 0) ? 1 : 0;
-      }
-      size.nonzeros += nonzeros;
+    if (masked) kept = 0;
+    for (std::int64_t i = info.offset; counts && i < info.offset + info.size; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const bool alive = mask.empty() || mask[at] != 0;
+      kept += masked && alive ? 1 : 0;
+      nonzeros += alive && effective[at] != 0 ? 1 : 0;
     }
-    const bool codes = quantized && &info == &weight_of(node);
-    if (quantized && info.name.ends_with(".weight_index")) continue;  // those are the codes
-    const std::int64_t bits = codes ? node.attributes.quantize.bits : 32;
-    const std::int64_t dense = (info.size * bits + 7) / 8;
-    const std::int64_t sparse = (kept * bits + 7) / 8 + (info.size + 7) / 8;
-    size.bytes += kept < info.size ? std::min(dense, sparse) : dense;
-    if (codes) size.bits = static_cast<int>(bits);
+    if (counts) size.parameters += info.size;
+    size.nonzeros += nonzeros;
+    if (weight) size.bits = node.attributes.quantize.bits;
+    size.bytes +=
+        stored_bytes(info.size, kept, weight ? size.bits : kFloatBits, !weight || can_store_zeros(node));
   }
   return size;
+}
+
+json row_json(const LayerSize& row) {
+  return Fields()("name", row.name)("type", row.type)("parameters", row.parameters)("nonzeros", row.nonzeros)(
+             "bits", row.bits)("bytes", row.bytes)("macs", row.macs)
+      .take();
+}
+
+json size_json(const ModelSize& size) {
+  json layers = json::array();
+  for (const LayerSize& layer : size.layers) layers.push_back(row_json(layer));
+  return Fields()("layers", std::move(layers))("total", row_json(size.total)).take();
 }
 
 }  // namespace
@@ -55,23 +80,26 @@ LayerSize measure_layer(const Model& model, const Node& node) {
 ModelSize measure(const Model& model) {
   ModelSize size;
   size.total.name = "total";
-  double weight_bits = 0;
   std::int64_t weights = 0;
+  std::int64_t weight_bits = 0;
+  const aligned_vector<real>& value = model.parameters.value;
+  aligned_vector<real> effective = value;
   for (const Node& node : model.graph.nodes) {
-    LayerSize layer = measure_layer(model, node);
+    if (node.attributes.quantize.scheme) fake_quantize_weights(node, value.data(), effective.data());
+    LayerSize layer = measure_layer(node, effective, model.parameters.mask);
+    layer.macs = node.op->macs ? node.op->macs(node) : 0;
     size.total.macs += layer.macs;
-    if (node.parameters.empty()) continue;
+    size.total.bytes += layer.bytes;
+    if (layer.parameters == 0) continue;
     size.total.parameters += layer.parameters;
     size.total.nonzeros += layer.nonzeros;
-    size.total.bytes += layer.bytes;
-    if (layer.parameters > 0) {
-      weight_bits += static_cast<double>(layer.bits) * static_cast<double>(layer.parameters);
-      weights += layer.parameters;
+    if (has_weights(node)) {
+      weights += weight_of(node).size;
+      weight_bits += weight_of(node).size * layer.bits;
     }
     size.layers.push_back(std::move(layer));
   }
-  size.total.bits =
-      weights > 0 ? static_cast<int>(std::lround(weight_bits / static_cast<double>(weights))) : 32;
+  if (weights > 0) size.total.bits = static_cast<int>((weight_bits + weights / 2) / weights);
   return size;
 }
 
@@ -82,6 +110,30 @@ std::int64_t revived_weights(const Model& model) {
     count += mask[i] == 0 && model.parameters.value[i] != 0 ? 1 : 0;
   }
   return count;
+}
+
+json to_json(const Report& report) {
+  Fields fields;
+  fields("pass", report.pass)("model", report.model)("seed", report.seed)("before", size_json(report.before))(
+      "after", size_json(report.after));
+  const auto add = [&](std::string_view name, const std::optional<Accuracy>& accuracy) {
+    if (!accuracy) return;
+    fields(name, Fields()("validation", accuracy->validation)("test", accuracy->test).take());
+  };
+  add("accuracy_before", report.accuracy_before);
+  add("accuracy_after", report.accuracy_after);
+  add("accuracy_finetuned", report.accuracy_finetuned);
+  add("accuracy_control", report.accuracy_control);
+  add("source_before", report.source_before);
+  add("source_after", report.source_after);
+  json notes = json::object();
+  for (const auto& [name, text] : report.notes) {
+    json& note = notes[name];
+    note = note.is_null() ? text : note.get<std::string>() + "; " + text;
+  }
+  return fields("finetune_epochs", report.finetune_epochs)("revived", report.revived)("notes",
+                                                                                      std::move(notes))
+      .take();
 }
 
 }  // namespace espalier

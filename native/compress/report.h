@@ -12,19 +12,21 @@
 namespace espalier {
 
 // Of one layer with parameters. Bytes are what its parameters take at their bits: codes of the stored weights
-// (pruned ones are not stored), grids (4 bytes a number), biases and batch norm (4 bytes), and, where
-// anything is pruned, one bit per weight that tells which are. Where that is more than storing the zeros,
-// the zeros are stored. The files of the compressed runtime are smaller: they are entropy-coded.
+// (pruned ones are not stored), grids and the levels of codebooks (4 bytes a number), biases and batch norm
+// with its running statistics (4 bytes), and, where anything is pruned, one bit per weight that tells which
+// are. Where that is more than storing the zeros, the zeros are stored, if the grid has one. The files of the
+// compressed runtime are smaller: they are entropy-coded.
 struct LayerSize {
   std::string name;
   std::string type;
   std::int64_t parameters = 0;  // weights and biases; grids and running statistics are not counted
-  std::int64_t nonzeros = 0;    // of them
+  std::int64_t nonzeros = 0;    // of them, as the layer computes: masked and quantized
   int bits = 32;                // of a weight
   std::int64_t bytes = 0;
-  std::int64_t macs = 0;  // for one image
+  std::int64_t macs = 0;  // for one image, zeros included
 };
-// `total.bits` is the mean over the weights, rounded.
+// The total also has the grids of feature maps (8 bytes for each fake_quantize) and the MACs of layers
+// without parameters. `total.bits` is the mean over the weights, rounded.
 struct ModelSize {
   std::vector<LayerSize> layers;
   LayerSize total;
@@ -50,6 +52,9 @@ struct Report {
   std::optional<Accuracy> accuracy_after;      // of the pass alone, before any fine-tuning
   std::optional<Accuracy> accuracy_finetuned;  // after fine-tuning
   std::optional<Accuracy> accuracy_control;    // the original, fine-tuned equally long without the pass
+  // Transfer: of the source's own task, before and after (forgetting).
+  std::optional<Accuracy> source_before;
+  std::optional<Accuracy> source_after;
   int finetune_epochs = 0;
   std::int64_t revived = 0;
   // What else the pass has to say, by name: the chosen bits, thresholds, copied layers, forgetting.
@@ -58,6 +63,7 @@ struct Report {
 
 std::string to_table(const Report& report);  // for a terminal, lines of at most 110 columns
 std::string to_csv(const Report& report);    // a header, a row for each layer, a row "total"
+// The fields of Report by name; accuracies that there are; notes as an object.
 nlohmann::json to_json(const Report& report);
 
 }  // namespace espalier

@@ -16,7 +16,10 @@ enum class RandomStream : std::uint32_t {
   kMixup = 4,
   kDropout = 5,
   kDigits = 6,
-  kCodebook = 20,
+  kSubset = 7,
+  kRehearsal = 8,
+  kCodebook = 9,
+  kPruning = 10,
 };
 
 constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,

@@ -9,8 +9,12 @@
 //     }
 //     co_await fine_tune(…);                                          // work within work
 //   }
+//
+// A work runs nothing before its first advance(), so its parameters must live as long as it does: take them
+// by value, or by reference to what outlives the work.
 #pragma once
 
+#include <cassert>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -19,8 +23,8 @@
 
 namespace espalier {
 
-// Where the work is. `loss`, `accuracy` and `images_per_second` are those of the last training steps, where
-// the stage trains; negative: there is none.
+// Where the work is. `loss` and `accuracy` are those of the last training step, where the stage trains;
+// negative: there is none.
 struct Progress {
   std::string_view stage;  // "fine-tune": a text that lives as long as the program
   std::int64_t done = 0;   // of `total` units of the stage
@@ -29,25 +33,30 @@ struct Progress {
   double accuracy = -1;
 };
 
-class Work {
+class [[nodiscard]] Work {
  public:
-  struct promise_type {
-    Progress progress;
-    std::exception_ptr error;
-    std::coroutine_handle<promise_type> waiting;  // who co_awaits this work
-    promise_type* outermost = this;
-    std::coroutine_handle<promise_type> innermost;  // of the outermost: what runs
+  struct promise_type;
+  using Handle = std::coroutine_handle<promise_type>;
 
-    Work get_return_object() { return Work(std::coroutine_handle<promise_type>::from_promise(*this)); }
+  struct promise_type {
+    std::exception_ptr error;
+    Handle waiting;                  // who co_awaits this work
+    promise_type* outermost = this;  // whose advance() runs this work
+
+    // Of the outermost work:
+    Progress progress;
+    Handle innermost;      // what runs
+    bool yielded = false;  // since advance() began
+
+    Work get_return_object() { return Work(Handle::from_promise(*this)); }
     std::suspend_always initial_suspend() noexcept { return {}; }
 
+    // Back to advance(), which goes on with the work that waits for this one.
     struct Finish {
       bool await_ready() noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> done) noexcept {
+      void await_suspend(Handle done) noexcept {
         promise_type& promise = done.promise();
-        if (!promise.waiting) return std::noop_coroutine();
-        promise.outermost->innermost = promise.waiting;
-        return promise.waiting;
+        if (promise.waiting) promise.outermost->innermost = promise.waiting;
       }
       void await_resume() noexcept {}
     };
@@ -55,12 +64,12 @@ class Work {
 
     std::suspend_always yield_value(const Progress& now) {
       outermost->progress = now;
+      outermost->yielded = true;
       return {};
     }
     void return_void() {}
     void unhandled_exception() { error = std::current_exception(); }
   };
-  using Handle = std::coroutine_handle<promise_type>;
 
   explicit Work(Handle handle) : handle_(handle) { handle_.promise().innermost = handle_; }
   Work(Work&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
@@ -68,14 +77,18 @@ class Work {
     std::swap(handle_, other.handle_);
     return *this;
   }
+  // Of a work that is not done: destroys what it holds, from the innermost work outwards.
   ~Work() {
     if (handle_) handle_.destroy();
   }
 
-  // To the next co_yield. False when the work is done. Throws what the work threw.
+  // To the next co_yield. False when the work is done, also after it has thrown. Throws what the work threw.
   bool advance() {
     promise_type& promise = handle_.promise();
-    promise.innermost.resume();
+    promise.yielded = false;
+    // A loop, not a jump from work to work: without tail calls (WebAssembly, debug builds) the stack would
+    // grow with every work that ends.
+    while (!promise.yielded && !handle_.done()) promise.innermost.resume();
     if (promise.error) std::rethrow_exception(std::exchange(promise.error, {}));
     return !handle_.done();
   }
@@ -85,12 +98,12 @@ class Work {
   struct Awaiter {
     Handle inner;
     bool await_ready() const noexcept { return false; }
-    Handle await_suspend(Handle outer) {
+    void await_suspend(Handle outer) noexcept {
       promise_type& promise = inner.promise();
+      assert(promise.innermost == inner && !inner.done());  // it has not begun
       promise.waiting = outer;
       promise.outermost = outer.promise().outermost;
       promise.outermost->innermost = inner;
-      return inner;
     }
     void await_resume() const {
       if (inner.promise().error) std::rethrow_exception(inner.promise().error);

@@ -287,6 +287,8 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
 
 void Executor::run_loss(const Plan::Step& step, const Call& call, int block, int valid, int thread) {
   const auto first = static_cast<std::size_t>(block) * static_cast<std::size_t>(plan_.lanes);
+  const Teaching* teaching = call.batch.teaching;
+  const auto classes = static_cast<std::size_t>(graph_.classes);
   call.loss({.kernels = kernels_,
              .logits = resolve(step.in[0], call, block, thread),
              .grad_logits = resolve(step.out, call, block, thread),
@@ -296,7 +298,9 @@ void Executor::run_loss(const Plan::Step& step, const Call& call, int block, int
              .valid = valid,
              .classes = graph_.classes,
              .scale = real{1} / static_cast<real>(call.batch.count),
-             .label_smoothing = call.label_smoothing});
+             .label_smoothing = call.label_smoothing,
+             .teaching = teaching,
+             .teacher = teaching ? teaching->outputs + first * classes : nullptr});
 }
 
 real* Executor::resolve(const Plan::Buffer& buffer, const Call& call, int block, int thread) {

@@ -38,6 +38,17 @@ struct Target {
   real lambda = 1;
 };
 
+struct LossContext;
+using LossFunction = void (*)(const LossContext&);
+
+// What a teacher says to a batch, for the losses that compare with it (train/losses.cpp).
+struct Teaching {
+  const real* outputs = nullptr;  // [count][classes]
+  LossFunction loss = nullptr;    // the loss on the labels
+  double temperature = 1;
+  double share = 0;  // of the teacher's term; the loss on the labels has the rest
+};
+
 // Images in lanes, [blocks][channels][height][width][lanes], normalised; lanes of the last block
 // behind `count` are zero.
 struct Batch {
@@ -46,6 +57,7 @@ struct Batch {
   int count = 0;
   std::uint64_t seed = 0;  // with `step`, what dropout draws from
   std::uint64_t step = 0;
+  const Teaching* teaching = nullptr;  // null: there is no teacher
 };
 
 // A loss turns a block of outputs [classes][lanes] into their gradient and one loss per image.
@@ -60,8 +72,9 @@ struct LossContext {
   int classes;
   real scale;  // multiplies the gradient: 1 / images in the batch
   double label_smoothing;
+  const Teaching* teaching;  // null without a teacher
+  const real* teacher;       // its outputs, [valid][classes]
 };
-using LossFunction = void (*)(const LossContext&);
 
 struct BatchResult {
   double loss = 0;  // mean over the images

@@ -5,8 +5,15 @@
 //
 // t is the target distribution: the label, or lambda of it and the rest of another (mixup), with
 // the share `label_smoothing` spread evenly over all classes (Szegedy et al. 2016).
+//
+// With a teacher's outputs y, p = softmax(y / T), q = softmax(x / T):
+//
+//   distillation: loss = (1 - share)·one of the above + share·T²·KL(p ‖ q), so that its gradient
+//                 share·T·(q - p) keeps its size when T grows (Hinton, Vinyals and Dean 2015)
+//   imitation:    loss = sum of (x_c - y_c)^2 / classes (FitNets; Romero et al. 2015)
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -79,6 +86,15 @@ void mean_squared_error(const LossContext& c) {
   clear_padding(c);
 }
 
+// log of the sum of e^(outputs / temperature), of one image.
+double log_sum(const real* outputs, int classes, int stride, double temperature) {
+  double largest = outputs[0];
+  for (int c = 1; c < classes; ++c) largest = std::max<double>(largest, outputs[c * stride]);
+  double sum = 0;
+  for (int c = 0; c < classes; ++c) sum += math::exp((outputs[c * stride] - largest) / temperature);
+  return math::log(sum) + largest / temperature;
+}
+
 constexpr LossType kLosses[] = {
     {"softmax_cross_entropy", "Softmax and cross-entropy, for classification.", softmax_cross_entropy},
     {"mse", "Mean squared error of the outputs against one-hot targets.", mean_squared_error},
@@ -87,6 +103,47 @@ constexpr LossType kLosses[] = {
 }  // namespace
 
 std::span<const LossType> loss_types() { return kLosses; }
+
+void distillation_loss(const LossContext& c) {
+  const int lanes = c.kernels.lanes;
+  const double temperature = c.teaching->temperature, share = c.teaching->share;
+  c.teaching->loss(c);
+  const auto rest = static_cast<real>(1 - share);
+  for (int lane = 0; lane < c.valid; ++lane) {
+    const real* student = c.logits + lane;
+    const real* teacher = c.teacher + std::ptrdiff_t{lane} * c.classes;
+    const double student_sum = log_sum(student, c.classes, lanes, temperature);
+    const double teacher_sum = log_sum(teacher, c.classes, 1, temperature);
+    double divergence = 0;
+    for (int label = 0; label < c.classes; ++label) {
+      const int at = label * lanes;
+      const double log_q = student[at] / temperature - student_sum;
+      const double log_p = teacher[label] / temperature - teacher_sum;
+      const double p = math::exp(log_p);
+      divergence += p * (log_p - log_q);
+      real& gradient = c.grad_logits[at + lane];
+      gradient = rest * gradient + static_cast<real>(share * temperature * (math::exp(log_q) - p)) * c.scale;
+    }
+    c.losses[lane] = (1 - share) * c.losses[lane] + share * temperature * temperature * divergence;
+  }
+}
+
+void imitation_loss(const LossContext& c) {
+  const int lanes = c.kernels.lanes;
+  for (int lane = 0; lane < c.valid; ++lane) {
+    const real* teacher = c.teacher + std::ptrdiff_t{lane} * c.classes;
+    double loss = 0;
+    for (int label = 0; label < c.classes; ++label) {
+      const int at = label * lanes + lane;
+      const double error = static_cast<double>(c.logits[at]) - teacher[label];
+      loss += error * error / c.classes;
+      c.grad_logits[at] = static_cast<real>(2 * error / c.classes) * c.scale;
+    }
+    c.losses[lane] = loss;
+    c.predictions[lane] = argmax(c.logits, c.classes, lanes, lane);
+  }
+  clear_padding(c);
+}
 
 void softmax(const real* logits, int classes, real* probabilities) {
   const double largest = *std::max_element(logits, logits + classes);

@@ -3,8 +3,22 @@
 #include <algorithm>
 
 #include "core/math.h"
+#include "ops/weights.h"
 
 namespace espalier {
+
+void settle(const Graph& graph, std::span<const double> rates, bool keep_pruned, Parameters& parameters) {
+  auto& value = parameters.value;
+  const auto& mask = parameters.mask;
+  if (!keep_pruned) {
+    for (std::size_t i = 0; i < mask.size(); ++i) value[i] *= mask[i];
+  }
+  for (const Node& node : graph.nodes) {
+    const WeightQuantization& quantize = node.attributes.quantize;
+    if (!quantize.scheme || quantize.learned || rates[node.index] == 0) continue;
+    fit_weights(node, RangeMethod::kMinMax, value.data());
+  }
+}
 
 Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, std::span<const double> rates,
                      const Kernels& kernels, ThreadPool& pool)

@@ -12,6 +12,10 @@
 
 namespace espalier {
 
+// What follows an update: pruned weights are 0 again, whatever momentum and weight decay did (unless
+// `keep_pruned`), and grids that are not learned follow their weights, in nodes whose rate is not 0.
+void settle(const Graph& graph, std::span<const double> rates, bool keep_pruned, Parameters& parameters);
+
 class Optimizer {
  public:
   // `rates`: factors on the learning rate by node, 0 for frozen ones, which are not touched (layer_rates() in

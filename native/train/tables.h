@@ -38,6 +38,10 @@ struct LossType {
 std::span<const LossType> loss_types();
 const LossType& find_loss(std::string_view name);
 
+// The losses with a teacher (train/terms.h): LossContext::teaching is set.
+void distillation_loss(const LossContext& context);
+void imitation_loss(const LossContext& context);
+
 // The learning rate of step `step` of `steps`: linear warm-up, then the schedule.
 double learning_rate(const ScheduleType& schedule, double base, std::int64_t step, std::int64_t steps,
                      std::int64_t warmup_steps);

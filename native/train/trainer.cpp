@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "ops/weights.h"
+#include "train/anchor.h"
 #include "train/layers.h"
+#include "train/rehearsal.h"
+#include "train/teacher.h"
 
 namespace espalier {
 
@@ -24,19 +26,25 @@ std::unique_ptr<Model> Model::create(const nlohmann::json& spec, std::uint64_t s
   return model;
 }
 
-void check_fits(const Graph& graph, const Dataset& dataset) {
+namespace {
+
+void check_images(const Graph& graph, const Dataset& dataset) {
   const Shape shape{dataset.channels, dataset.height, dataset.width};
-  if (shape != graph.input.shape) {
-    throw Error(ErrorCode::kData, dataset.name,
-                "has images of " + to_string(shape) + ", but the model \"" + graph.name + "\" takes " +
-                    to_string(graph.input.shape) + "; change \"input\" in its spec or use other data");
-  }
-  if (dataset.classes() != graph.classes) {
-    throw Error(ErrorCode::kData, dataset.name,
-                "has " + std::to_string(dataset.classes()) + " classes, but the model \"" + graph.name +
-                    "\" has " + std::to_string(graph.classes) +
-                    "; change \"classes\" in its spec or use other data");
-  }
+  if (shape == graph.input.shape) return;
+  throw Error(ErrorCode::kData, dataset.name,
+              "has images of " + to_string(shape) + ", but the model \"" + graph.name + "\" takes " +
+                  to_string(graph.input.shape) + "; change \"input\" in its spec or use other data");
+}
+
+}  // namespace
+
+void check_fits(const Graph& graph, const Dataset& dataset) {
+  check_images(graph, dataset);
+  if (dataset.classes() == graph.classes) return;
+  throw Error(ErrorCode::kData, dataset.name,
+              "has " + std::to_string(dataset.classes()) + " classes, but the model \"" + graph.name +
+                  "\" has " + std::to_string(graph.classes) +
+                  "; change \"classes\" in its spec or use other data");
 }
 
 namespace {
@@ -47,6 +55,11 @@ std::vector<bool> frozen(const std::vector<double>& rates) {
   return result;
 }
 
+LossFunction loss_with(const TrainingTerms& terms, LossFunction loss) {
+  if (!terms.teacher) return loss;
+  return terms.imitate ? imitation_loss : distillation_loss;
+}
+
 }  // namespace
 
 Trainer::Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config, const Kernels& kernels,
@@ -54,10 +67,9 @@ Trainer::Trainer(Model& model, const Dataset& dataset, const TrainingConfig& con
     : model_(model),
       dataset_(dataset),
       config_(config),
-      terms_(terms),
       pool_(pool),
       schedule_(find_schedule(config.schedule)),
-      loss_(find_loss(config.loss)),
+      loss_(loss_with(terms, find_loss(config.loss).function)),
       rates_(layer_rates(model.graph, config)),
       optimizer_(model.graph, config, rates_, kernels, pool),
       augmentation_(parse_augmentation(config.augment)),
@@ -65,17 +77,34 @@ Trainer::Trainer(Model& model, const Dataset& dataset, const TrainingConfig& con
                model.graph.input.mean, model.graph.input.standard_deviation),
       executor_(model.graph, kernels, pool,
                 {.training = true, .max_batch = config.batch_size, .frozen = frozen(rates_)}) {
-  check_fits(model.graph, dataset);
+  // Imitated outputs are no classes.
+  if (terms.teacher && terms.imitate) {
+    check_images(model.graph, dataset);
+  } else {
+    check_fits(model.graph, dataset);
+  }
   population_ = dataset.train.count();
   if (config.limit > 0) population_ = std::min(population_, config.limit);
   if (population_ == 0) {
     throw Error(ErrorCode::kData, dataset.name, "has no training images; a training needs at least one");
+  }
+  if (terms.teacher) {
+    teacher_ = std::make_unique<Teacher>(terms, model.graph, find_loss(config.loss).function,
+                                         config.batch_size, kernels, pool);
+  }
+  if (terms.anchor && terms.l2sp > 0) {
+    anchor_ = std::make_unique<Anchor>(terms, model.graph, rates_, pool);
+  }
+  if (terms.source_task && terms.source_data && terms.lambda > 0) {
+    rehearsal_ = std::make_unique<Rehearsal>(model, terms, config_, rates_, kernels, pool);
   }
   good_ = model.parameters.value;
   targets_.resize(static_cast<std::size_t>(config.batch_size));
   steps_per_epoch_ = (population_ + config.batch_size - 1) / config.batch_size;
   total_steps_ = steps_per_epoch_ * config.epochs;
 }
+
+Trainer::~Trainer() = default;
 
 StepResult Trainer::step() {
   StepResult result;
@@ -85,32 +114,50 @@ StepResult Trainer::step() {
 }
 
 bool Trainer::advance(StepResult& result) {
-  if (!under_way_) {
-    const Batch batch = take_batch();
-    executor_.prepare(model_.parameters);
-    executor_.begin(batch, loss_.function, config_.label_smoothing, model_.parameters);
-    under_way_ = true;
-    images_ = batch.count;
+  switch (stage_) {
+    case Stage::kBegin:
+      take_batch();
+      if (teacher_) teacher_->teach(batch_);
+      executor_.prepare(model_.parameters);
+      executor_.begin(batch_, loss_, config_.label_smoothing, model_.parameters);
+      stage_ = Stage::kTarget;
+      if (teacher_) return false;
+      [[fallthrough]];
+    case Stage::kTarget:
+      if (executor_.advance()) return false;
+      if (!rehearsal_) break;
+      rehearsal_->begin(step_);
+      stage_ = Stage::kRehearsal;
+      return false;
+    case Stage::kRehearsal:
+      if (rehearsal_->advance()) return false;
+      break;
   }
-  if (executor_.advance()) return false;
-  under_way_ = false;
+  stage_ = Stage::kBegin;
+  result = finish_step();
+  return true;
+}
+
+StepResult Trainer::finish_step() {
   const BatchResult batch_result = executor_.finish();
+  double loss = batch_result.loss;
+  if (rehearsal_) loss += rehearsal_->finish();
+  if (anchor_) loss += anchor_->add_gradient(model_.parameters);
   mask_gradient();
   const double norm = optimizer_.gradient_norm(model_.parameters);
-  const double loss = batch_result.loss;
   if (!std::isfinite(loss) || !std::isfinite(norm) || loss > kLargestLoss) diverged(loss);
   keep_good_weights();
   const double rate =
       learning_rate(schedule_, config_.learning_rate, step_, total_steps_, config_.warmup_steps);
   optimizer_.update(model_.parameters, step_, rate, norm);
-  after_update();
+  settle(model_.graph, rates_, keep_pruned_values_, model_.parameters);
+  if (rehearsal_) rehearsal_->update(step_, rate);
   ++step_;
-  result = {.loss = loss,
-            .correct = batch_result.correct,
-            .images = images_,
-            .gradient_norm = norm,
-            .learning_rate = rate};
-  return true;
+  return {.loss = loss,
+          .correct = batch_result.correct,
+          .images = batch_.count,
+          .gradient_norm = norm,
+          .learning_rate = rate};
 }
 
 void Trainer::mask_gradient() {
@@ -119,21 +166,7 @@ void Trainer::mask_gradient() {
   for (std::size_t i = 0; i < mask.size(); ++i) model_.parameters.gradient[i] *= mask[i];
 }
 
-// Momentum and weight decay do not revive pruned weights; grids that are not learned follow their weights.
-void Trainer::after_update() {
-  auto& value = model_.parameters.value;
-  const auto& mask = model_.parameters.mask;
-  if (!keep_pruned_values_) {
-    for (std::size_t i = 0; i < mask.size(); ++i) value[i] *= mask[i];
-  }
-  for (const Node& node : model_.graph.nodes) {
-    const WeightQuantization& quantize = node.attributes.quantize;
-    if (!quantize.scheme || quantize.learned || rates_[node.index] == 0) continue;
-    fit_weights(node, RangeMethod::kMinMax, value.data());
-  }
-}
-
-Batch Trainer::take_batch() {
+void Trainer::take_batch() {
   const auto epoch = static_cast<std::uint64_t>(step_ / steps_per_epoch_);
   const int first = static_cast<int>(step_ % steps_per_epoch_) * config_.batch_size;
   const int count = std::min(config_.batch_size, population_ - first);
@@ -143,15 +176,16 @@ Batch Trainer::take_batch() {
     const auto slot = static_cast<std::size_t>(i);
     targets_[slot] = {batcher_.labels()[slot], batcher_.other_labels()[slot], batcher_.lambdas()[slot]};
   }
-  return {.images = batcher_.images(),
-          .targets = targets_.data(),
-          .count = count,
-          .seed = config_.seed,
-          .step = static_cast<std::uint64_t>(step_)};
+  batch_ = {.images = batcher_.images(),
+            .targets = targets_.data(),
+            .count = count,
+            .seed = config_.seed,
+            .step = static_cast<std::uint64_t>(step_)};
 }
 
 void Trainer::diverged(double loss) {
   model_.parameters.value = good_;
+  if (rehearsal_) rehearsal_->restore_good();
   const std::string what = loss > kLargestLoss && std::isfinite(loss)
                                ? "the loss has grown to " + nlohmann::json(std::round(loss)).dump()
                                : "the loss is no longer a number";
@@ -165,6 +199,7 @@ void Trainer::diverged(double loss) {
 void Trainer::keep_good_weights() {
   if (step_ % kGoodSteps != 0) return;
   std::copy(model_.parameters.value.begin(), model_.parameters.value.end(), good_.begin());
+  if (rehearsal_) rehearsal_->keep_good();
   good_step_ = step_;
 }
 

@@ -21,6 +21,10 @@
 
 namespace espalier {
 
+class Anchor;
+class Rehearsal;
+class Teacher;
+
 // A graph with its parameters: what is trained, evaluated, saved.
 struct Model {
   Graph graph;
@@ -36,7 +40,7 @@ struct Model {
 void check_fits(const Graph& graph, const Dataset& dataset);
 
 struct StepResult {
-  double loss = 0;
+  double loss = 0;  // all terms of it
   int correct = 0;
   int images = 0;
   double gradient_norm = 0;
@@ -46,9 +50,10 @@ struct StepResult {
 class Trainer {
  public:
   // All must outlive the trainer (`terms` is copied). Throws what check_fits and the configuration's checks
-  // throw.
+  // throw, and Error{kArgument} for terms that do not fit the model.
   Trainer(Model& model, const Dataset& dataset, const TrainingConfig& config, const Kernels& kernels,
           ThreadPool& pool, const TrainingTerms& terms = {});
+  ~Trainer();
 
   // One step. Throws Error{kDiverged} when the loss is no longer a number, or absurd: the message says at
   // which step and what to lower, and the weights are the last ones (of at most kGoodSteps steps
@@ -80,7 +85,7 @@ class Trainer {
   // Continues at `step` after weights and moments were restored.
   void restore(std::int64_t step) {
     step_ = step;
-    under_way_ = false;
+    stage_ = Stage::kBegin;
   }
 
   static constexpr int kGoodSteps = 50;
@@ -88,31 +93,36 @@ class Trainer {
   static constexpr double kLargestLoss = 1e4;
 
  private:
-  Batch take_batch();
+  // What the next piece of a step is.
+  enum class Stage { kBegin, kTarget, kRehearsal };
+
+  void take_batch();
+  StepResult finish_step();
   [[noreturn]] void diverged(double loss);
   void keep_good_weights();
   void mask_gradient();
-  void after_update();
 
   Model& model_;
   const Dataset& dataset_;
   TrainingConfig config_;
-  TrainingTerms terms_;
   ThreadPool& pool_;
   const ScheduleType& schedule_;
-  const LossType& loss_;
+  const LossFunction loss_;
   std::vector<double> rates_;  // by node, factors on the learning rate; 0: frozen
   Optimizer optimizer_;
   Augmentation augmentation_;
   Batcher batcher_;
   Executor executor_;
+  std::unique_ptr<Teacher> teacher_;  // null where the term is absent
+  std::unique_ptr<Anchor> anchor_;
+  std::unique_ptr<Rehearsal> rehearsal_;
   aligned_vector<real> good_;   // weights that are known to give a finite loss …
   std::int64_t good_step_ = 0;  // … and the step they are from
   std::vector<Target> targets_;
   bool keep_pruned_values_ = false;
-  bool under_way_ = false;  // a step is begun and not done
-  int images_ = 0;          // of that step
-  int population_ = 0;      // training images in use
+  Stage stage_ = Stage::kBegin;
+  Batch batch_;         // of the step under way
+  int population_ = 0;  // training images in use
   std::int64_t steps_per_epoch_ = 0;
   std::int64_t total_steps_ = 0;
   std::int64_t step_ = 0;

@@ -5,7 +5,6 @@
 // Jacob et al. 2018 (fake quantization), Esser et al. 2020 (learned step sizes). Biases stay float.
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "compress/finetune.h"
@@ -17,6 +16,7 @@
 #include "compress/share.h"
 #include "core/error.h"
 #include "core/math.h"
+#include "core/number_text.h"
 #include "ops/weights.h"
 #include "train/layers.h"
 
@@ -172,12 +172,6 @@ void fit_layer(Model& model, const Node& node, const QuantizeOptions& options, s
   } else {
     fit_weights(node, range_method(options.calibrate), value);
   }
-}
-
-std::string shortened(double x) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", x);
-  return text;
 }
 
 std::string bits_note(const Graph& graph) {

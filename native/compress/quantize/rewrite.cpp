@@ -148,8 +148,6 @@ json quantized_spec(const Graph& graph, std::span<const WeightQuantization> weig
   return spec;
 }
 
-bool has_weights(const Node& node) { return node.op == &kConv || node.op == &kDense; }
-
 bool is_quantized(const Graph& graph) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
     return node.attributes.quantize.scheme || node.op == &kFakeQuantize;

@@ -34,8 +34,7 @@ std::string value_name(const Graph& graph, int value);
 // The fake_quantize layer that quantized_spec() puts behind a value.
 std::string quantizer_name(const Graph& graph, int value);
 
-// Whether a layer has weights that can be quantized, and whether anything is quantized already.
-bool has_weights(const Node& node);
+// Whether any weights or features are quantized.
 bool is_quantized(const Graph& graph);
 
 }  // namespace espalier
