@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -110,7 +111,7 @@ TEST(Schemes, the_article_maps_the_largest_number_to_code_0_and_the_smallest_to_
     if (&scheme != &kArticle || values.size() < 2) return;
     const Grid grid = scheme.fit(values, bits, RangeMethod::kMinMax);
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    const real ends[] = {*high, *low};
+    const std::array<real, 2> ends{*high, *low};
     std::int32_t codes[2];
     scheme.quantize(ends, grid, bits, codes);
     ASSERT_EQ(codes[0], 0);
@@ -561,7 +562,7 @@ TEST(Ranges, of_nothing_but_zeros_are_empty_and_still_give_a_grid) {
     const Range range = choose_range(histogram, 8, method);
     EXPECT_EQ(range.low, 0);
     EXPECT_EQ(range.high, 0);
-    const real ends[] = {static_cast<real>(range.low), static_cast<real>(range.high)};
+    const std::array<real, 2> ends{static_cast<real>(range.low), static_cast<real>(range.high)};
     EXPECT_GT(kAffine.fit(ends, 8, RangeMethod::kMinMax).scale, 0);
   }
 }

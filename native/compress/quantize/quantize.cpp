@@ -4,6 +4,7 @@
 //
 // Jacob et al. 2018 (fake quantization), Esser et al. 2020 (learned step sizes). Biases stay float.
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "compress/finetune.h"
@@ -203,7 +204,7 @@ std::string set_ranges(Model& model, const Graph& before, std::span<const int> v
   std::string note;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Range range = choose_range(histograms[i], bits, method);
-    const real ends[] = {static_cast<real>(range.low), static_cast<real>(range.high)};
+    const std::array<real, 2> ends{static_cast<real>(range.low), static_cast<real>(range.high)};
     const Grid grid = kAffine.fit(ends, bits, RangeMethod::kMinMax);
     const std::string name = quantizer_name(before, values[i]);
     for (const Node& node : model.graph.nodes) {
