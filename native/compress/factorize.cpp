@@ -2,13 +2,13 @@
 // weights, and fine-tuning.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "compress/finetune.h"
 #include "compress/low_rank.h"
 #include "compress/pass.h"
 #include "core/error.h"
+#include "core/number_text.h"
 #include "ops/op.h"
 #include "ops/weights.h"
 #include "train/layers.h"
@@ -38,12 +38,6 @@ constexpr ConfigField kFields[] = {
 
 [[noreturn]] void fail(const char* field, const std::string& message) {
   throw Error(ErrorCode::kArgument, field, message);
-}
-
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f %%", 100 * share);
-  return text;
 }
 
 void check(const PassContext& context, const FactorizeOptions& options) {
@@ -87,7 +81,7 @@ std::string described(const Factors& factors, int rank) {
     if (i < rank) kept += square;
   }
   return "rank " + std::to_string(rank) + " of " + std::to_string(factors.size) + ", " +
-         percent(total > 0 ? kept / total : 1) + " of the energy";
+         percent(total > 0 ? kept / total : 1, 1) + " of the energy";
 }
 
 Work run(PassContext& context, FactorizeOptions options) {

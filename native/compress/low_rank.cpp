@@ -47,6 +47,34 @@ void split_layer(const Node& node, const std::string& first_name, int rank, json
   second["padding"] = 0;
 }
 
+struct Eigenvectors {
+  Eigen::VectorXd values;   // rising
+  Eigen::MatrixXd vectors;  // columns
+};
+
+// SelfAdjointEigenSolver::compute would do the same, but multiply by blocks of reflections: 85 KB of code.
+Eigenvectors eigenvectors(const Eigen::MatrixXd& symmetric) {
+  const Eigen::Tridiagonalization<Eigen::MatrixXd> tridiagonal(symmetric);
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
+  solver.computeFromTridiagonal(tridiagonal.diagonal(), tridiagonal.subDiagonal());
+  Eigenvectors result{solver.eigenvalues(), solver.eigenvectors()};
+  // Back from the tridiagonal matrix: reflections I - h·v·vᵀ, the last one first, with
+  // v = (0, …, 0, 1, packed(i + 2, i), …, packed(n - 1, i)).
+  const Eigen::MatrixXd& packed = tridiagonal.packedMatrix();
+  const auto size = static_cast<int>(symmetric.rows());
+  for (int i = size - 2; i >= 0; --i) {
+    const double h = tridiagonal.householderCoefficients()[i];
+    for (int column = 0; column < size; ++column) {
+      double* z = &result.vectors(0, column);
+      double dot = z[i + 1];
+      for (int k = i + 2; k < size; ++k) dot += packed(k, i) * z[k];
+      z[i + 1] -= h * dot;
+      for (int k = i + 2; k < size; ++k) z[k] -= h * dot * packed(k, i);
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 // Of the matrix A whose rows are the shorter side, A = U · (Uᵀ · A) with the eigenvectors U of A · Aᵀ, in
@@ -67,7 +95,7 @@ Factors decompose(std::span<const real> matrix, int rows, int columns) {
       gram(i, j) = gram(j, i) = sum;
     }
   }
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(gram);
+  const Eigenvectors eigen = eigenvectors(gram);
 
   Factors factors{.rows = rows, .columns = columns, .size = size};
   factors.left.resize(at(rows, 0, size));
@@ -75,12 +103,12 @@ Factors decompose(std::span<const real> matrix, int rows, int columns) {
   std::vector<double> projected(static_cast<std::size_t>(length));
   for (int r = 0; r < size; ++r) {
     const int column = size - 1 - r;  // eigenvalues rise
-    const double sigma = math::sqrt(std::max(solver.eigenvalues()[column], 0.0));
+    const double sigma = math::sqrt(std::max(eigen.values[column], 0.0));
     const double root = sigma > 0 ? math::sqrt(sigma) : 1;
     factors.singular_values.push_back(sigma);
     std::fill(projected.begin(), projected.end(), 0.0);
     for (int i = 0; i < size; ++i) {
-      const double u = solver.eigenvectors()(i, column);
+      const double u = eigen.vectors(i, column);
       for (int k = 0; k < length; ++k) projected[static_cast<std::size_t>(k)] += u * a[at(i, k, length)];
       (wide ? factors.left[at(i, r, size)] : factors.right[at(r, i, columns)]) = static_cast<real>(u * root);
     }

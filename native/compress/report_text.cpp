@@ -1,8 +1,8 @@
-// The report of a pass as a table for a terminal and as CSV. Numbers are written with whole arithmetic: the
-// WebAssembly build has no printf for fractions.
+// The report of a pass as a table for a terminal and as CSV.
 #include <algorithm>
 
 #include "compress/report.h"
+#include "core/number_text.h"
 
 namespace espalier {
 namespace {
@@ -58,19 +58,7 @@ constexpr Column kNumbers[] = {
 
 // --- numbers ---
 
-// "12.3"; numbers are small enough for whole arithmetic.
-std::string decimal(double number, int decimals) {
-  std::int64_t unit = 1;
-  for (int i = 0; i < decimals; ++i) unit *= 10;
-  const bool negative = number < 0;
-  const auto parts =
-      static_cast<std::int64_t>((negative ? -number : number) * static_cast<double>(unit) + 0.5);
-  std::string fraction = std::to_string(parts % unit);
-  fraction.insert(0, static_cast<std::size_t>(decimals) - fraction.size(), '0');
-  return (negative && parts > 0 ? "-" : "") + std::to_string(parts / unit) + "." + fraction;
-}
-
-std::string percent(double share) { return decimal(100 * share, 2) + " %"; }
+std::string percent(double share) { return espalier::percent(share, 2); }
 
 std::string with_commas(std::int64_t number) {
   std::string text = std::to_string(number);

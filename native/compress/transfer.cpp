@@ -10,13 +10,13 @@
 // weights (Li, Grandvalet and Davoine 2018). Masks and grids of a model that is given, or of the source,
 // stay.
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "compress/distill.h"
 #include "compress/finetune.h"
 #include "compress/pass.h"
 #include "core/error.h"
+#include "core/number_text.h"
 #include "data/subset.h"
 #include "ops/op.h"
 #include "train/copy.h"
@@ -192,12 +192,6 @@ void note_copies(const std::vector<CopiedTensor>& rows, Report& report) {
   if (!fresh.empty()) report.notes.emplace_back("fresh", fresh);
 }
 
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
-  return text;
-}
-
 // Everything that was decided before the work.
 struct Decisions {
   TransferOptions options;
@@ -290,9 +284,9 @@ Work forget(PassContext& context, const Decisions& plan) {
   if (plan.options.lambda == 0) copy_parameters(*plan.target, *plan.source_task);
   report.source_after.emplace();
   co_await evaluate_on(*context.source_dataset, *plan.source_task, context, *report.source_after, "source");
-  report.notes.emplace_back("forgetting", percent(report.source_before->test - report.source_after->test) +
+  report.notes.emplace_back("forgetting", percent(report.source_before->test - report.source_after->test, 2) +
                                               " of the source's test images, " +
-                                              percent(report.source_before->test) + " before");
+                                              percent(report.source_before->test, 2) + " before");
 }
 
 Work control(PassContext& context, const Decisions& plan, std::unique_ptr<Model> scratch) {
@@ -328,8 +322,8 @@ Work run(PassContext& context, Decisions plan) {
   if (distill) {
     Accuracy teacher;
     co_await evaluate_model(source, context, teacher);
-    report.notes.emplace_back("teacher", percent(teacher.validation) + " of the validation images, " +
-                                             percent(teacher.test) + " of the test images");
+    report.notes.emplace_back("teacher", percent(teacher.validation, 2) + " of the validation images, " +
+                                             percent(teacher.test, 2) + " of the test images");
   } else {
     report.accuracy_after.emplace();
     co_await evaluate_model(target, context, *report.accuracy_after);
@@ -404,9 +398,13 @@ Work start(PassContext& context, const json& options) {
     plan_transfer(context, plan);
   }
   check_fits(plan.target->graph, context.dataset);
-  if (plan.options.l2sp > 0 && shared_tensors(plan.target->graph, context.source->graph).empty()) {
-    fail("l2sp",
-         "pulls towards the source's weights, but no tensor has the same name and shape; set it to 0");
+  if (plan.options.l2sp > 0) {
+    plan.anchor = copy_of(*context.source);
+    if (plan.new_head) rename_head(*plan.anchor);
+    if (shared_tensors(plan.target->graph, plan.anchor->graph).empty()) {
+      fail("l2sp",
+           "pulls towards the source's weights, but no tensor has the same name and shape; set it to 0");
+    }
   }
   if (plan.options.epochs > 0) layer_rates(plan.target->graph, plan.config);
   return run(context, std::move(plan));

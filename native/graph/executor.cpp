@@ -140,9 +140,11 @@ BatchResult Executor::finish() {
     parameters_->gradient[static_cast<std::size_t>(i)] = sum;
   }
 
+  const auto& mask = parameters_->mask;
   for (const Node& node : graph_.nodes) {
     if (!node.attributes.quantize.scheme || plan_.frozen[node.index]) continue;
-    quantized_weight_gradient(node, parameters_->value.data(), parameters_->gradient.data());
+    quantized_weight_gradient(node, parameters_->value.data(), mask.empty() ? nullptr : mask.data(),
+                              parameters_->gradient.data());
   }
 
   const Batch& batch = call_.batch;

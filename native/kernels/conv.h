@@ -306,111 +306,116 @@ inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const 
 // One register of lanes at a time: where a block is two registers wide, each is summed by itself
 // and both meet in the tree over lanes. That leaves room for twice the tile.
 //
-// Accumulates T output channels x K taps of one kernel row: sums[t][k] over all output pixels.
-// kDense: stride and dilation are 1 along the row, so neighbouring taps are constant offsets.
-template <int T, int K, bool kDense>
-ESPALIER_INLINE void weight_gradient_tile(const ConvShape& s, const real* in, const real* grad_out, int ky,
-                                          int kx, Vector (&acc)[T][K]) {
-  const int step = kDense ? kLanes : s.stride_width * kLanes;
-  const int dilation = kDense ? kLanes : s.dilation_width * kLanes;
+// The tiles are many, so they hold their inner loops and nothing else: one row of taps over all outputs.
+struct GradientRow {
+  int offset;    // of the input's row from the output's
+  int first;     // of the input's column from the output's, at the first tap
+  Range rows;    // outputs whose tap lies inside the input …
+  Range inside;  // … and whose taps all do
+};
+
+// sums[t][k].v[0]: T output channels x K taps, summed over all output pixels.
+// (One more for taps that are neighbours, at constant offsets, is 2 % faster and 4 KB of every binary.)
+template <int T, int K>
+void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real* in, const real* grad_out,
+                          Vector* sums) {
+  const int step = s.stride_width * kLanes;
+  const int dilation = s.dilation_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  const Range inside = row.inside;
+  Vector acc[T][K];
   for (int t = 0; t < T; ++t) {
     for (int k = 0; k < K; ++k) acc[t][k] = Vector{};
   }
-  const int row_offset = ky * s.dilation_height - s.pad_top;
-  const Range rows = valid_outputs(row_offset, s.stride_height, s.in_height, s.out_height);
-  const int first = kx * s.dilation_width - s.pad_left;
-  const int last = first + (K - 1) * s.dilation_width;
-  Range inside = intersect(valid_outputs(first, s.stride_width, s.in_width, s.out_width),
-                           valid_outputs(last, s.stride_width, s.in_width, s.out_width));
-  if (inside.end < inside.begin) inside.end = inside.begin;
-
-  for (int y = rows.begin; y < rows.end; ++y) {
+  for (int y = row.rows.begin; y < row.rows.end; ++y) {
     const real* pg = grad_out + std::int64_t{y} * s.out_width * kLanes;
-    const real* px = in + (std::int64_t{y * s.stride_height + row_offset} * s.in_width + first) * kLanes;
-    const auto border = [&](int from, int to) {
-      for (int x = from; x < to; ++x) {
-        for (int k = 0; k < K; ++k) {
-          const int column = x * s.stride_width + first + k * s.dilation_width;
-          if (column < 0 || column >= s.in_width) continue;
-          const Vector value = load_vector(px + x * step + k * dilation);
-          for (int t = 0; t < T; ++t) {
-            acc[t][k] = madd(value, load_vector(pg + t * out_plane + x * kLanes), acc[t][k]);
+    const real* px = in + (std::int64_t{y * s.stride_height + row.offset} * s.in_width + row.first) * kLanes;
+    for (int x = 0;; ++x) {
+      if (x == inside.begin) {
+        const real* xs = px + x * step;
+        const real* gs = pg + x * kLanes;
+        for (; x < inside.end; ++x, xs += step, gs += kLanes) {
+          Vector g[T];
+          for (int t = 0; t < T; ++t) g[t] = load_vector(gs + t * out_plane);
+          for (int k = 0; k < K; ++k) {
+            const Vector value = load_vector(xs + k * dilation);
+            for (int t = 0; t < T; ++t) acc[t][k] = madd(value, g[t], acc[t][k]);
           }
         }
       }
-    };
-    border(0, inside.begin);
-    const real* xs = px + inside.begin * step;
-    const real* gs = pg + inside.begin * kLanes;
-    for (int x = inside.begin; x < inside.end; ++x, xs += step, gs += kLanes) {
-      Vector g[T];
-      for (int t = 0; t < T; ++t) g[t] = load_vector(gs + t * out_plane);
+      if (x >= s.out_width) break;
+      // The border: some taps are outside.
       for (int k = 0; k < K; ++k) {
-        const Vector value = load_vector(xs + k * dilation);
-        for (int t = 0; t < T; ++t) acc[t][k] = madd(value, g[t], acc[t][k]);
+        const int column = x * s.stride_width + row.first + k * s.dilation_width;
+        if (column < 0 || column >= s.in_width) continue;
+        const Vector value = load_vector(px + x * step + k * dilation);
+        for (int t = 0; t < T; ++t) {
+          acc[t][k] = madd(value, load_vector(pg + t * out_plane + x * kLanes), acc[t][k]);
+        }
       }
     }
-    border(inside.end, s.out_width);
   }
-}
-
-template <int T, int K>
-inline void weight_gradient_block(const ConvShape& s, const real* in, const real* grad_out, int ky, int kx,
-                                  real* grad_weight, std::int64_t row) {
-  Lanes sums[T][K];
-  for (int i = 0; i < kVectors; ++i) {
-    Vector acc[T][K];
-    if (s.stride_width == 1 && s.dilation_width == 1) {
-      weight_gradient_tile<T, K, true>(s, in + i * kWidth, grad_out + i * kWidth, ky, kx, acc);
-    } else {
-      weight_gradient_tile<T, K, false>(s, in + i * kWidth, grad_out + i * kWidth, ky, kx, acc);
-    }
-    for (int t = 0; t < T; ++t) {
-      for (int k = 0; k < K; ++k) sums[t][k].v[i] = acc[t][k];
-    }
-  }
-  real* to = grad_weight + ky * s.kernel_width + kx;
   for (int t = 0; t < T; ++t) {
-    for (int k = 0; k < K; ++k) add_groups(sums[t][k], to[t * row + k]);
+    for (int k = 0; k < K; ++k) sums[(t * K + k) * kVectors] = acc[t][k];
   }
 }
 
 // Tile sizes by the taps of a row: T x K accumulators, K + 1 registers for operands. With 16
 // registers a row of five taps goes as three and two (10 % faster in a browser than two tiles of five).
 inline constexpr int kMaxTaps = kRegisters == 32 ? 5 : 3;
-template <int K>
-inline constexpr int kGradientTile = kRegisters == 32 ? (K == 1   ? 12
-                                                         : K == 2 ? 8
-                                                         : K == 3 ? 7
-                                                         : K == 4 ? 6
-                                                                  : 5)
-                                                      : (K == 3 ? 4 : 6);
+inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 6, kRegisters == 32 ? 8 : 6,
+                                         kRegisters == 32 ? 7 : 4, 6, 5};
+
+inline constexpr int kMaxGradientTile = kRegisters == 32 ? 25 : 12;
+
+using GradientTile = void (*)(const ConvShape& s, const GradientRow& row, const real* in,
+                              const real* grad_out, Vector* sums);
+inline GradientTile find_gradient_tile(int channels, int taps) {
+  GradientTile tile = nullptr;
+  dispatch<kMaxTaps>(taps, [&]<int K>() {
+    dispatch<kGradientTiles[K - 1]>(channels, [&]<int T>() { tile = weight_gradient_tile<T, K>; });
+  });
+  return tile;
+}
 
 inline void conv_weight_gradient(const ConvShape& s, const real* in, const real* grad_out,
                                  real* grad_weight) {
   const std::int64_t row = std::int64_t{s.group_in()} * s.taps();
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  const auto outputs = [&](int offset) {
+    return valid_outputs(offset, s.stride_width, s.in_width, s.out_width);
+  };
   const Tiling taps(s.kernel_width, kMaxTaps);
   for (int part = 0; part < taps.tiles; ++part) {
-    dispatch<kMaxTaps>(taps.size(part), [&]<int K>() {
-      const Tiling channels(s.group_out(), kGradientTile<K>);
-      for (int group = 0; group < s.groups; ++group) {
-        for (int tile = 0; tile < channels.tiles; ++tile) {
-          const int o = group * s.group_out() + channels.begin(tile);
-          dispatch<kGradientTile<K>>(channels.size(tile), [&]<int T>() {
-            for (int i = 0; i < s.group_in(); ++i) {
-              for (int ky = 0; ky < s.kernel_height; ++ky) {
-                weight_gradient_block<T, K>(s, in + (std::int64_t{group} * s.group_in() + i) * in_plane,
-                                            grad_out + o * out_plane, ky, taps.begin(part),
-                                            grad_weight + o * row + std::int64_t{i} * s.taps(), row);
-              }
+    const int width = taps.size(part);
+    GradientRow at;
+    at.first = taps.begin(part) * s.dilation_width - s.pad_left;
+    at.inside = intersect(outputs(at.first), outputs(at.first + (width - 1) * s.dilation_width));
+    const Tiling channels(s.group_out(), kGradientTiles[width - 1]);
+    for (int group = 0; group < s.groups; ++group) {
+      for (int tile = 0; tile < channels.tiles; ++tile) {
+        const int size = channels.size(tile);
+        const int o = group * s.group_out() + channels.begin(tile);
+        const GradientTile add = find_gradient_tile(size, width);
+        for (int i = 0; i < s.group_in(); ++i) {
+          for (int ky = 0; ky < s.kernel_height; ++ky) {
+            at.offset = ky * s.dilation_height - s.pad_top;
+            at.rows = valid_outputs(at.offset, s.stride_height, s.in_height, s.out_height);
+            Lanes sums[kMaxGradientTile];
+            for (int v = 0; v < kVectors; ++v) {
+              add(s, at, in + (std::int64_t{group} * s.group_in() + i) * in_plane + v * kWidth,
+                  grad_out + o * out_plane + v * kWidth, sums[0].v + v);
             }
-          });
+            real* to =
+                grad_weight + o * row + std::int64_t{i} * s.taps() + ky * s.kernel_width + taps.begin(part);
+            for (int t = 0; t < size; ++t, to += row) {
+              for (int k = 0; k < width; ++k) add_groups(sums[t * width + k], to[k]);
+            }
+          }
         }
       }
-    });
+    }
   }
 }
 

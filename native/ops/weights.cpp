@@ -128,9 +128,13 @@ void fake_quantize_weights(const Node& node, const real* value, real* effective)
   });
 }
 
-void quantized_weight_gradient(const Node& node, const real* value, real* gradient) {
+void quantized_weight_gradient(const Node& node, const real* value, const real* mask, real* gradient) {
   const WeightQuantization& q = node.attributes.quantize;
   real* weight = gradient + weight_of(node).offset;
+  if (q.learned && mask) {
+    const real* kept = mask + weight_of(node).offset;
+    for (std::int64_t i = 0; i < weight_of(node).size; ++i) weight[i] *= kept[i];
+  }
   if (q.scheme->codebook) {
     if (q.learned) {
       real* levels = gradient + codebook_of(node)->offset;

@@ -41,7 +41,7 @@ WeightGroup group_at(const WeightQuantization& quantization, std::int64_t rows, 
 
 // All functions below work on one node whose attributes.quantize has a scheme; `value` is the slab.
 
-// Chooses every group's grid from the weights as they are now (`mask`, parallel to the slab, may be null).
+// Chooses every group's grid from the weights as they are now.
 // Codebooks are found by k-means instead (compress/share.h) and left alone.
 void fit_weights(const Node& node, RangeMethod method, real* value);
 
@@ -49,8 +49,9 @@ void fit_weights(const Node& node, RangeMethod method, real* value);
 void fake_quantize_weights(const Node& node, const real* value, real* effective);
 
 // gradient, of the effective weights, becomes that of weights and grids. Codebook: each level takes the sum
-// over its weights, whose own gradient is 0.
-void quantized_weight_gradient(const Node& node, const real* value, real* gradient);
+// over its weights, whose own gradient is 0. Pruned weights (`mask`, parallel to the slab, may be null) say
+// nothing about learned grids.
+void quantized_weight_gradient(const Node& node, const real* value, const real* mask, real* gradient);
 
 // Every weight's code, in [lowest_code, highest_code] (codebook: the level's index).
 std::vector<std::int32_t> weight_codes(const Node& node, const real* value);

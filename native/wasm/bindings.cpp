@@ -8,17 +8,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "compress/finetune.h"
 #include "core/error.h"
 #include "core/json_fields.h"
 #include "core/json_text.h"
 #include "data/digits.h"
 #include "data/load.h"
+#include "data/subset.h"
 #include "graph/graph.h"
 #include "io/checkpoint.h"
 #include "train/trainer.h"
@@ -135,6 +138,16 @@ int create_dataset(const std::string& text) {
 }
 
 std::string dataset_info(int handle) { return describe(*find_dataset(handle)); }
+
+// `classes` as in "0-4,7"; empty: all. `per_class` 0: all training images.
+int subset_dataset(int handle, const std::string& classes, double per_class, double seed) {
+  auto dataset = std::make_shared<Dataset>(*find_dataset(handle));
+  const std::uint64_t count = whole(per_class, "perClass", std::numeric_limits<int>::max());
+  const std::uint64_t chosen = whole(seed, "seed", kMaxSeed);
+  if (!classes.empty()) select_classes(*dataset, parse_classes(classes));
+  if (count > 0) limit_per_class(*dataset, static_cast<int>(count), chosen);
+  return keep(std::move(dataset));
+}
 
 const Split& split_of(const Dataset& dataset, const std::string& name) {
   if (name == "train") return dataset.train;
@@ -328,6 +341,35 @@ val evaluation_result(int handle) {
   return evaluation;
 }
 
+// Handles of models and datasets that a pass may do without are 0; the model itself where there is a source
+// to make one from. Every model is copied: the originals stay
+// as they are, and may be used meanwhile.
+int start_pass(const std::string& name, int model_handle, int dataset_handle, const std::string& options,
+               const std::string& training, int source_handle, int source_dataset_handle, int early_handle) {
+  const auto model = [](int handle) { return handle ? copy_of(*find_model(handle)->model) : nullptr; };
+  const auto dataset = [](int handle) { return handle ? find_dataset(handle) : nullptr; };
+  return keep(std::make_shared<PassRun>(
+      find_pass(name),
+      PassInput{.model = source_handle ? model(model_handle) : copy_of(*find_model(model_handle)->model),
+                .dataset = find_dataset(dataset_handle),
+                .source = model(source_handle),
+                .source_dataset = dataset(source_dataset_handle),
+                .early = model(early_handle)},
+      parse_json(options, ErrorCode::kArgument, "options"),
+      training_config(parse_json(training, ErrorCode::kArgument, "training")), engine().kernels,
+      engine().pool));
+}
+
+std::string run_pass(int handle, double milliseconds) {
+  return find<PassRun>(handle, "pass")->run(milliseconds);
+}
+
+std::string finish_pass(int handle) {
+  const auto pass = find<PassRun>(handle, "pass");
+  const int model = keep_model(pass->take_model());
+  return Fields()("report", to_json(pass->report()))("model", model).dump();
+}
+
 // ---- Exports -------------------------------------------------------------------------------------
 
 #define ESPALIER_EXPORT(name) emscripten::function(#name, &Guarded<&name>::call)
@@ -345,6 +387,7 @@ EMSCRIPTEN_BINDINGS(espalier) {
   ESPALIER_EXPORT(dispose);
   ESPALIER_EXPORT(create_dataset);
   ESPALIER_EXPORT(dataset_info);
+  ESPALIER_EXPORT(subset_dataset);
   ESPALIER_EXPORT(read_images);
   ESPALIER_EXPORT(create_model);
   ESPALIER_EXPORT(load_model);
@@ -363,6 +406,9 @@ EMSCRIPTEN_BINDINGS(espalier) {
   ESPALIER_EXPORT(start_evaluation);
   ESPALIER_EXPORT(run_evaluation);
   ESPALIER_EXPORT(evaluation_result);
+  ESPALIER_EXPORT(start_pass);
+  ESPALIER_EXPORT(run_pass);
+  ESPALIER_EXPORT(finish_pass);
 }
 
 }  // namespace espalier::wasm

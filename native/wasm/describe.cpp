@@ -4,11 +4,13 @@
 #include <span>
 #include <vector>
 
+#include "compress/pass.h"
 #include "core/json_fields.h"
 #include "core/json_text.h"
 #include "data/augment.h"
 #include "graph/plan.h"
 #include "ops/op.h"
+#include "quantize/scheme.h"
 #include "train/tables.h"
 
 namespace espalier {
@@ -40,6 +42,25 @@ json augmentation_rows() {
     list.push_back(Fields()("name", type.name)("summary", type.summary)("unit", type.unit)(
                        "defaultAmount", type.default_amount)("maxAmount", type.max_amount)
                        .take());
+  }
+  return list;
+}
+
+json pass_rows() {
+  json list = json::array();
+  for (const PassType* pass : pass_types()) {
+    list.push_back(Fields()("name", pass->name)("summary", pass->summary)("fields", pass->defaults()).take());
+  }
+  return list;
+}
+
+json scheme_rows() {
+  json list = json::array();
+  for (const QuantizationScheme* scheme : quantization_schemes()) {
+    list.push_back(
+        Fields()("name", scheme->name)("summary", scheme->summary)("minBits", scheme->min_bits)(
+            "maxBits", scheme->max_bits)("learnable", scheme->learnable)("exactZero", scheme->exact_zero)
+            .take());
   }
   return list;
 }
@@ -76,8 +97,8 @@ double plan_bytes(const Graph& graph, int lanes, const PlanOptions& options) {
 
 std::string describe_catalog() {
   return Fields()("presets", preset_rows())("layers", layer_catalog())("optimizers", rows(optimizer_types()))(
-             "schedules", rows(schedule_types()))("losses", rows(loss_types()))("augmentations",
-                                                                                augmentation_rows())
+             "schedules", rows(schedule_types()))("losses", rows(loss_types()))(
+             "augmentations", augmentation_rows())("passes", pass_rows())("schemes", scheme_rows())
       .dump();
 }
 

@@ -14,6 +14,7 @@
 #include "data/dataset.h"
 #include "io/checkpoint.h"
 #include "train/trainer.h"
+#include "wasm/pass_run.h"
 #include "wasm/training_run.h"
 
 namespace espalier::wasm {
@@ -38,7 +39,7 @@ struct Evaluation {
 };
 
 using Thing = std::variant<std::shared_ptr<Dataset>, std::shared_ptr<LoadedModel>, std::shared_ptr<Training>,
-                           std::shared_ptr<Evaluation>>;
+                           std::shared_ptr<Evaluation>, std::shared_ptr<PassRun>>;
 
 struct Engine {
   const Kernels& kernels;

@@ -22,6 +22,20 @@ namespace espalier::wasm {
   std::abort();
 }
 
+// The exception that is being handled. Once for all functions, not in each.
+[[noreturn, gnu::noinline]] inline void throw_current_to_caller() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    throw_to_caller(error.code(), error.where(), error.message());
+  } catch (const std::bad_alloc&) {
+    throw_to_caller(ErrorCode::kUnsupported, "memory",
+                    "there is not enough of it; use less data or a smaller batch");
+  } catch (const std::exception& error) {
+    throw_to_caller(ErrorCode::kArgument, "", error.what());
+  }
+}
+
 template <auto function>
 struct Guarded;
 template <class Result, class... Arguments, Result (*function)(Arguments...)>
@@ -29,13 +43,8 @@ struct Guarded<function> {
   static Result call(Arguments... arguments) {
     try {
       return function(static_cast<Arguments&&>(arguments)...);
-    } catch (const Error& error) {
-      throw_to_caller(error.code(), error.where(), error.message());
-    } catch (const std::bad_alloc&) {
-      throw_to_caller(ErrorCode::kUnsupported, "memory",
-                      "there is not enough of it; use less data or a smaller batch");
-    } catch (const std::exception& error) {
-      throw_to_caller(ErrorCode::kArgument, "", error.what());
+    } catch (const std::exception&) {
+      throw_current_to_caller();
     }
   }
 };

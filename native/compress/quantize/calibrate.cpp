@@ -45,7 +45,7 @@ Range percentile(const Histogram& histogram) {
     }
     return 0.0;
   };
-  return {std::max(-reach(histogram.negative()), histogram.low()),
+  return {std::max(0.0 - reach(histogram.negative()), histogram.low()),
           std::min(reach(histogram.positive()), histogram.high())};
 }
 
@@ -120,6 +120,21 @@ double divergence(std::span<const double> counts, int kept, int levels) {
   return sum;
 }
 
+// A constant (what a layer makes of an even background) is a spike, which a grid can meet and no even piece
+// can: cut to a few times what its neighbours have, or it alone would decide.
+void cut_spikes(std::vector<double>& counts) {
+  constexpr int kNeighbours = 8, kMost = 4;
+  const std::vector<double> before = counts;
+  const int size = static_cast<int>(counts.size());
+  for (int i = 0; i < size; ++i) {
+    double sum = -before[static_cast<std::size_t>(i)];
+    const int begin = std::max(i - kNeighbours, 0), end = std::min(i + kNeighbours + 1, size);
+    for (int j = begin; j < end; ++j) sum += before[static_cast<std::size_t>(j)];
+    double& count = counts[static_cast<std::size_t>(i)];
+    count = std::min(count, kMost * sum / (end - begin - 1));
+  }
+}
+
 Range least_divergence(const Histogram& histogram, int bits) {
   constexpr int kCoarse = 2048;
   std::vector<double> counts(kCoarse);
@@ -127,6 +142,7 @@ Range least_divergence(const Histogram& histogram, int bits) {
     counts[i / (Histogram::kBins / kCoarse)] +=
         static_cast<double>(histogram.positive()[i] + histogram.negative()[i]);
   }
+  cut_spikes(counts);
   const int levels = histogram.low() < 0 ? 1 << (bits - 1) : 1 << bits;
   int best = kCoarse;
   double least = divergence(counts, kCoarse, levels);

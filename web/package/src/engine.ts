@@ -5,7 +5,8 @@ import { Connection } from './connection.js';
 import { canShareMemory, coreCount, hasRelaxedSimd, isNode } from './environment.js';
 import { EspalierError, aborted, reasonOf } from './error.js';
 import { localHost, workerHost } from './hosts.js';
-import { RunningTraining } from './training.js';
+import type { PassInput } from './espalier/methods.js';
+import { RunningPass, RunningTraining } from './running.js';
 import type * as types from './types.js';
 
 const maxAutomaticThreads = 4;
@@ -114,6 +115,11 @@ class DatasetHandle implements types.Dataset {
     this.info = info;
   }
 
+  async subset({ classes = [], perClass = 0, seed = 1 }: types.SubsetOptions): Promise<types.Dataset> {
+    const dataset = await this.#connection.call('subset', this.id, String(classes), perClass, seed);
+    return new DatasetHandle(this.#connection, dataset.id, dataset.info);
+  }
+
   images(split: types.SplitName, indices: ArrayLike<number>): Promise<types.ImageBatch> {
     return this.#connection.call('images', this.id, split, Uint32Array.from(indices));
   }
@@ -148,6 +154,70 @@ class ModelHandle implements types.Model {
 
   resume(dataset: types.Dataset, { signal }: { signal?: AbortSignal } = {}): types.Training {
     return new RunningTraining(this.#connection, 'resumeTraining', [this.id, idOf(dataset)], signal);
+  }
+
+  quantize(dataset: types.Dataset, options: types.QuantizeOptions = {}, run: types.PassRunOptions = {}) {
+    const { weights } = options;
+    const words = weights === undefined ? options : { ...options, weights: String(weights) };
+    return this.#compress('quantize', dataset, words, run);
+  }
+
+  prune(
+    dataset: types.Dataset,
+    options: types.PruneOptions = {},
+    { early, ...run }: types.PassRunOptions & { early?: types.Model } = {},
+  ) {
+    return this.#compress('prune', dataset, options, run, { early: early ? modelId(early) : 0 });
+  }
+
+  factorize(dataset: types.Dataset, options: types.FactorizeOptions = {}, run: types.PassRunOptions = {}) {
+    return this.#compress('factorize', dataset, options, run);
+  }
+
+  transfer(
+    dataset: types.Dataset,
+    options: types.TransferOptions = {},
+    { sourceDataset, target, ...run }: types.TransferRunOptions = {},
+  ) {
+    const { student } = options;
+    const words = typeof student === 'object' ? { ...options, student: JSON.stringify(student) } : options;
+    return this.#compress('transfer', dataset, words, run, {
+      model: target ? modelId(target) : 0,
+      source: this.id,
+      sourceDataset: sourceDataset ? idOf(sourceDataset) : 0,
+    });
+  }
+
+  #compress(
+    pass: types.PassName,
+    dataset: types.Dataset,
+    options: object,
+    { signal, training = {} }: types.PassRunOptions,
+    more: Partial<PassInput> = {},
+  ): types.Compression {
+    const connection = this.#connection;
+    const input: PassInput = {
+      model: this.id,
+      dataset: idOf(dataset),
+      options,
+      training,
+      source: 0,
+      sourceDataset: 0,
+      early: 0,
+      ...more,
+    };
+    return new RunningPass(
+      connection,
+      (onEvent) => {
+        const { id, result } = connection.start('compress', [pass, input], { onEvent });
+        const done = result.then(({ report, model }) => ({
+          report,
+          model: new ModelHandle(connection, model.id, model.spec),
+        }));
+        return { id, result: done };
+      },
+      signal,
+    );
   }
 
   evaluate(
@@ -187,6 +257,11 @@ class ModelHandle implements types.Model {
 function idOf(dataset: types.Dataset): number {
   if (dataset instanceof DatasetHandle) return dataset.id;
   throw new EspalierError('argument', 'dataset', 'must come from loadDataset()');
+}
+
+function modelId(model: types.Model): number {
+  if (model instanceof ModelHandle) return model.id;
+  throw new EspalierError('argument', 'model', 'must come from createModel() or loadModel()');
 }
 
 /** postMessage copies a view's whole buffer; this copies the view alone. */

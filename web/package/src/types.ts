@@ -49,6 +49,27 @@ export interface Catalog {
   schedules: CatalogRow[];
   losses: CatalogRow[];
   augmentations: (CatalogRow & { unit: string; defaultAmount: number; maxAmount: number })[];
+  passes: (CatalogRow & { name: PassName; fields: PassField[] })[];
+  schemes: (CatalogRow & {
+    name: QuantizationScheme;
+    minBits: number;
+    maxBits: number;
+    /** Quantization-aware training can learn its scales. */
+    learnable: boolean;
+    /** 0 stays 0. */
+    exactZero: boolean;
+  })[];
+}
+/** An option of a pass. */
+export interface PassField {
+  name: string;
+  kind: 'integer' | 'number' | 'boolean' | 'text' | 'list';
+  default: unknown;
+  minimum?: number;
+  maximum?: number;
+  /** What a text may be. Absent: anything. */
+  choices?: string[];
+  description: string;
 }
 
 /** A layer of a model spec; the fields beside `type` depend on it (see `Catalog.layers`). */
@@ -105,6 +126,14 @@ export interface DatasetInfo {
   width: number;
   classNames: string[];
   counts: Record<SplitName, number>;
+}
+
+export interface SubsetOptions {
+  /** Numbers of classes, which become 0, 1, … in this order, or a list like "0-4,7". Default: all. */
+  classes?: readonly number[] | string;
+  /** So many random training images of each class. Default: all. */
+  perClass?: number;
+  seed?: number; // 1
 }
 
 export interface ImageBatch {
@@ -244,6 +273,8 @@ export interface Engine {
 
 export interface Dataset {
   readonly info: DatasetInfo;
+  /** A new dataset of some of its classes, or with fewer training images; this one stays as it is. */
+  subset(options: SubsetOptions): Promise<Dataset>;
   images(split: SplitName, indices: ArrayLike<number>): Promise<ImageBatch>;
   dispose(): Promise<void>;
 }
@@ -267,6 +298,14 @@ export interface Model {
   tensor(name: string): Promise<Tensor>;
   weightsSha256(): Promise<string>;
   save(): Promise<Uint8Array>;
+  /** Numbers of fewer bits: after training, or during it. */
+  quantize(dataset: Dataset, options?: QuantizeOptions, run?: PassRunOptions): Compression;
+  /** Weights, or whole channels, that matter least become 0. `early`: whose weights `rewind` goes back to. */
+  prune(dataset: Dataset, options?: PruneOptions, run?: PassRunOptions & { early?: Model }): Compression;
+  /** Layers as products of two thin ones. */
+  factorize(dataset: Dataset, options?: FactorizeOptions, run?: PassRunOptions): Compression;
+  /** What this model knows becomes the start, or the teacher, of one for `dataset`. */
+  transfer(dataset: Dataset, options?: TransferOptions, run?: TransferRunOptions): Compression;
   dispose(): Promise<void>;
 }
 
@@ -283,4 +322,204 @@ export interface Training extends AsyncIterable<TrainingEvent> {
   checkpoint(): Promise<Uint8Array>;
   /** Resolves with the last event; rejects with EspalierError (for instance code 'diverged'). */
   readonly done: Promise<TrainingDone>;
+}
+
+export type PassName = 'quantize' | 'prune' | 'factorize' | 'transfer';
+
+export interface PassRunOptions {
+  signal?: AbortSignal;
+  /** How to fine-tune; the pass itself says for how many epochs. */
+  training?: TrainingConfig;
+}
+
+export interface TransferRunOptions extends PassRunOptions {
+  /** The data that this model was trained on: to rehearse, and to measure what was forgotten. */
+  sourceDataset?: Dataset;
+  /** The student, or where parameters go. Default: a new model. */
+  target?: Model;
+}
+
+export interface PassProgress {
+  type: 'progress';
+  /** "calibrate", "fine-tune", "control": a pass has several, one after the other. */
+  stage: string;
+  /** Of `total` units of the stage. */
+  done: number;
+  total: number;
+  /** Of the last training steps, where the stage trains. */
+  loss?: number;
+  accuracy?: number;
+  /** Until the end of the stage; absent while nothing is done yet. */
+  etaSeconds?: number;
+}
+
+export interface CompressionDone {
+  /** A new one; the model that the pass was given is as it was. */
+  model: Model;
+  report: Report;
+}
+
+/**
+ * A running pass: iterate it for its progress, at most 15 times a second. Stopping the iteration early aborts it.
+ * The model that it was given may be used and trained meanwhile: the pass works on a copy.
+ */
+export interface Compression extends AsyncIterable<PassProgress> {
+  /** An aborted one has failed. */
+  readonly state: Training['state'];
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Stops within 100 ms; `done` rejects with code 'aborted'. */
+  abort(): Promise<void>;
+  readonly done: Promise<CompressionDone>;
+}
+
+export type QuantizationScheme =
+  'article' | 'affine' | 'symmetric' | 'ternary' | 'binary' | 'power-of-two' | 'codebook';
+
+/** Defaults and what each option means: `Catalog.passes`, which is what the engine itself reads. */
+export interface QuantizeOptions {
+  /** Bits of the weights, 1 to 8; "4,conv1=8,fc*=6" by layer; "float". */
+  weights?: number | string;
+  activations?: 'float' | '8' | '4';
+  scheme?: QuantizationScheme;
+  granularity?: 'tensor' | 'channel' | 'group';
+  /** Weights that share a grid, for granularity 'group'. */
+  group_size?: number;
+  /** How ranges are chosen from the numbers. */
+  calibrate?: 'min-max' | 'percentile' | 'mse' | 'entropy';
+  /** Training images to calibrate on. */
+  images?: number;
+  /** Epochs of quantization-aware training. */
+  qat?: number;
+  /** Whether that training learns the scales. */
+  learned?: boolean;
+  /** Chooses the bits by layer such that the model takes at most so many bytes. */
+  bytes?: number;
+  /** Of a codebook. */
+  initialization?: 'linear' | 'density' | 'random';
+  /** Batch norm becomes part of the layer before it. */
+  fold?: boolean;
+  /** Train the original equally long, to compare with. */
+  control?: boolean;
+}
+
+export interface PruneOptions {
+  criterion?:
+    | 'magnitude'
+    | 'magnitude-l2'
+    | 'gradient'
+    | 'taylor'
+    | 'fisher'
+    | 'activity'
+    | 'activity-zeros'
+    | 'batch-norm-scale'
+    | 'random';
+  /** The share that becomes 0. */
+  sparsity?: number;
+  /** Or: everything whose score is below. */
+  threshold?: number;
+  /** Or: as little as makes the model so small. */
+  bytes?: number;
+  /** What becomes 0 together; "2:4": 2 of any 4 neighbours. */
+  granularity?: 'weight' | 'row' | 'channel' | `${number}:${number}`;
+  /** Where scores are compared. */
+  scope?: 'global' | 'layer';
+  schedule?: 'auto' | 'one-shot' | 'iterative' | 'cubic' | 'splicing';
+  /** Of the iterative schedule. */
+  rounds?: number;
+  /** Training images to score on. */
+  samples?: number;
+  /** Epochs. */
+  finetune?: number;
+  /** Survivors start again from their values in `early`. */
+  rewind?: boolean;
+  /** Physically remove pruned channels. */
+  slim?: boolean;
+  /** Only these: names, or beginnings of names ("conv*"). */
+  layers?: string[];
+  control?: boolean;
+}
+
+export interface FactorizeOptions {
+  /** Below 1: the share of the full rank. */
+  rank?: number;
+  /** The share of the squared singular values that is kept. */
+  energy?: number;
+  layers?: string[];
+  /** Epochs. */
+  finetune?: number;
+  control?: boolean;
+}
+
+export interface TransferOptions {
+  /** Copy what fits, or the source's spec with fresh weights, or teach. */
+  mode?: 'parameters' | 'structure' | 'distill';
+  /** Layers, by name or beginning ("conv*"), that stay as they are. */
+  freeze?: string[];
+  /** Factors on the learning rate: "conv1=0.1". */
+  layer_rates?: string[];
+  /** The weight of the source's loss on rehearsed source images. */
+  lambda?: number;
+  /** The weight of the distance to the source's weights. */
+  l2sp?: number;
+  /** The share of source images that is rehearsed. */
+  rehearsal?: number;
+  /** Softens the teacher's outputs. */
+  temperature?: number;
+  /** The teacher's share in the loss. */
+  alpha?: number;
+  /** Layers that are compared beforehand: "student's layer=teacher's layer". */
+  hint?: string;
+  hint_epochs?: number;
+  /** A preset's name or a spec, for distilling. */
+  student?: string | ModelSpec;
+  /** 0: copy only. */
+  epochs?: number;
+  /** Fresh weights for the last layer even if there are as many classes. */
+  new_head?: boolean;
+  /** Also train from scratch, equally long. */
+  control?: boolean;
+}
+
+/** Of one layer with parameters; in bits and bytes as stored, without entropy coding. */
+export interface LayerSize {
+  name: string;
+  type: string;
+  parameters: number;
+  nonzeros: number;
+  /** Of a weight. */
+  bits: number;
+  bytes: number;
+  macs: number;
+}
+export interface ModelSize {
+  layers: LayerSize[];
+  total: LayerSize;
+}
+/** On the validation and on the test images; choices are made on the former only. */
+export interface Accuracy {
+  validation: number;
+  test: number;
+}
+/** What a pass did to a model. */
+export interface Report {
+  pass: PassName;
+  model: string;
+  seed: number;
+  before: ModelSize;
+  after: ModelSize;
+  accuracy_before?: Accuracy;
+  /** Of the pass alone, before any fine-tuning. */
+  accuracy_after?: Accuracy;
+  accuracy_finetuned?: Accuracy;
+  /** The original, trained equally long without the pass. */
+  accuracy_control?: Accuracy;
+  /** Transfer: on the source's own task, before and after. */
+  source_before?: Accuracy;
+  source_after?: Accuracy;
+  finetune_epochs: number;
+  /** Pruned weights that are not 0: 0, or a pass is broken. */
+  revived: number;
+  /** What else there is to say: chosen bits, copied layers, forgetting. */
+  notes: Record<string, string>;
 }

@@ -16,6 +16,7 @@ export interface Native {
 
   create_dataset(description: string): number;
   dataset_info(dataset: number): string;
+  subset_dataset(dataset: number, classes: string, perClass: number, seed: number): number;
   read_images(dataset: number, split: string, indices: number, count: number): NativeImages;
 
   create_model(spec: string, seed: number, dataset: number): number;
@@ -37,6 +38,20 @@ export interface Native {
   start_evaluation(model: number, dataset: number, split: string): number;
   run_evaluation(evaluation: number, milliseconds: number): number;
   evaluation_result(evaluation: number): NativeEvaluation;
+
+  /** 0: there is none. Without a model there is a source. */
+  start_pass(
+    name: string,
+    model: number,
+    dataset: number,
+    options: string,
+    training: string,
+    source: number,
+    sourceDataset: number,
+    early: number,
+  ): number;
+  run_pass(pass: number, milliseconds: number): string;
+  finish_pass(pass: number): string;
 }
 
 export interface NativeImages {

@@ -14,6 +14,9 @@ import type {
   MemoryInfo,
   ModelInspection,
   ModelSpec,
+  PassName,
+  PassProgress,
+  Report,
   SplitName,
   Tensor,
   TrainingConfig,
@@ -22,16 +25,30 @@ import type {
 } from '../types.js';
 import { describeFiles, readBytes } from './files.js';
 import type { InstanceOptions, NativeTensor } from './instance.js';
+import { Loop, type PausedEvent } from './loop.js';
 import type { Session } from './session.js';
 import { breathe, sliceMilliseconds } from './slices.js';
-import { TrainingLoop } from './training-loop.js';
+import { passWork, trainingWork } from './work.js';
 
 export type Methods = ReturnType<typeof createMethods>;
 
+/** Handles; 0: there is none. */
+export interface PassInput {
+  model: number;
+  dataset: number;
+  options: object;
+  training: TrainingConfig;
+  source: number;
+  sourceDataset: number;
+  early: number;
+}
+
 export function createMethods(session: Session) {
-  /** By the id of the call that runs the training. */
-  const loops = new Map<number, TrainingLoop>();
-  const loopOfModel = new Map<number, TrainingLoop>();
+  /** By the id of the call that runs it. */
+  const loops = new Map<number, Loop<unknown>>();
+  /** The same; the engine's handles. */
+  const trainings = new Map<number, number>();
+  const loopOfModel = new Map<number, Loop<unknown>>();
 
   const modelResult = (id: number) => ({
     id,
@@ -50,13 +67,16 @@ export function createMethods(session: Session) {
     if (loopOfModel.has(model)) {
       throw new EspalierError('argument', 'model', 'is being trained already; abort that training first');
     }
-    const loop = new TrainingLoop(session, start(), call);
+    const training = start();
+    const loop = new Loop(trainingWork(session, training, call), call);
     loops.set(call.id, loop);
+    trainings.set(call.id, training);
     loopOfModel.set(model, loop);
     try {
       return await loop.run();
     } finally {
       loops.delete(call.id);
+      trainings.delete(call.id);
       loopOfModel.delete(model);
     }
   }
@@ -70,7 +90,11 @@ export function createMethods(session: Session) {
       return JSON.parse(session.use((native) => native.open_engine(options.threads))) as EngineInfo;
     },
 
-    catalog: (_call: Call) => JSON.parse(session.use((native) => native.catalog())) as Catalog,
+    catalog: (_call: Call) =>
+      JSON.parse(
+        session.use((native) => native.catalog()),
+        (key, value: unknown) => (key === 'choices' && typeof value === 'string' ? value.split(', ') : value),
+      ) as Catalog,
 
     schema: (_call: Call) => JSON.parse(session.use((native) => native.schema())) as object,
 
@@ -104,6 +128,9 @@ export function createMethods(session: Session) {
       }
     },
 
+    subset: (_call: Call, dataset: number, classes: string, perClass: number, seed: number) =>
+      datasetResult(session.use((native) => native.subset_dataset(dataset, classes, perClass, seed))),
+
     images: (_call: Call, dataset: number, split: SplitName, indices: Uint32Array): ImageBatch =>
       session.useWith(indices, (native, pointer) => {
         const { pixels, labels } = native.read_images(dataset, split, pointer, indices.length);
@@ -131,16 +158,42 @@ export function createMethods(session: Session) {
     resumeTraining: (call: Call<TrainingEvent>, model: number, dataset: number) =>
       runTraining(call, model, () => session.use((native) => native.resume_training(model, dataset))),
 
-    // Steering a training that has just ended is not a mistake.
-    pauseTraining: async (_call: Call, training: number) => loops.get(training)?.pause(),
-    continueTraining: async (_call: Call, training: number) => loops.get(training)?.resume(),
-    stepTraining: async (_call: Call, training: number, count: number) => loops.get(training)?.step(count),
+    async compress(
+      call: Call<PassProgress | PausedEvent>,
+      pass: PassName,
+      { model, dataset, options, training, source, sourceDataset, early }: PassInput,
+    ) {
+      const id = session.use((native) =>
+        native.start_pass(
+          pass,
+          model,
+          dataset,
+          JSON.stringify(options),
+          JSON.stringify(training),
+          source,
+          sourceDataset,
+          early,
+        ),
+      );
+      const loop = new Loop(passWork(session, id, call), call);
+      loops.set(call.id, loop);
+      try {
+        const result = JSON.parse(await loop.run()) as { report: Report; model: number };
+        return { report: result.report, model: modelResult(result.model) };
+      } finally {
+        loops.delete(call.id);
+      }
+    },
+
+    // Steering work that has just ended is not a mistake.
+    pause: async (_call: Call, work: number) => loops.get(work)?.pause(),
+    continue: async (_call: Call, work: number) => loops.get(work)?.resume(),
+    step: async (_call: Call, work: number, count: number) => loops.get(work)?.step(count),
 
     checkpoint(_call: Call, training: number): Uint8Array {
-      const loop = loops.get(training);
-      if (!loop)
-        throw new EspalierError('argument', 'checkpoint', 'the training has ended; save() the model');
-      return loop.checkpoint();
+      const id = trainings.get(training);
+      if (!id) throw new EspalierError('argument', 'checkpoint', 'the training has ended; save() the model');
+      return session.use((native) => native.checkpoint(id).slice());
     },
 
     async evaluate(
