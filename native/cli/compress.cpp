@@ -267,7 +267,7 @@ class Compression {
   int stop(const std::string& stage) {
     stages_.clear();
     std::cout.flush();
-    std::cerr << "espalier: interrupted" << (stage.empty() ? "" : " during " + stage)
+    std::cerr << "espalier: interrupted" << (stage.empty() ? "" : " in the stage " + stage)
               << "; nothing was changed\n";
     return kFailed;
   }
