@@ -74,7 +74,15 @@ bool trains(const json& options) {
   return false;
 }
 
-// "sparsity 0.9, slim"
+std::string text_of(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return dump(value);
+  std::string text;
+  for (const json& item : value) text += (text.empty() ? "" : ",") + item.get<std::string>();
+  return text;
+}
+
+// "sparsity 0.9, slim, no control"
 std::string words_of(const json& options) {
   std::string text;
   for (const auto& [name, value] : options.items()) {
@@ -82,7 +90,7 @@ std::string words_of(const json& options) {
     if (value.is_boolean()) {
       text += (value.get<bool>() ? "" : "no ") + name;
     } else {
-      text += name + " " + (value.is_string() ? value.get<std::string>() : dump(value));
+      text += name + " " + text_of(value);
     }
   }
   return text.empty() ? "by default" : text;
@@ -237,11 +245,14 @@ class Compression {
     if (options_.json) return;
     const std::string name(options_.pass.name);
     const json options = all_options(options_.pass, given_);
-    std::cout << "data      " << options_.data.data << ": " << with_commas(dataset_.train.count())
-              << " training, " << with_commas(dataset_.validation.count()) << " validation, "
+    const int all = dataset_.train.count();
+    const std::string used =
+        config_.limit > 0 && config_.limit < all ? with_commas(config_.limit) + " of " : "";
+    std::cout << "data      " << options_.data.data << ": " << used << with_commas(all) << " training, "
+              << with_commas(dataset_.validation.count()) << " validation, "
               << with_commas(dataset_.test.count()) << " test images, " << dataset_.classes() << " classes\n"
-              << "model     " << name_ << ": " << with_commas(parameters_) << " parameters, "
-              << with_commas(macs_) << " multiply-adds an image\n"
+              << "model     " << options_.model << ": " << name_ << ", " << with_commas(parameters_)
+              << " parameters, " << with_commas(macs_) << " multiply-adds an image\n"
               << name << std::string(10 - name.size(), ' ') << words_of(options_.fields.given())
               << (options_.rewind.empty() ? "" : ", rewind to " + options_.rewind) << '\n';
     if (trains(options)) {
@@ -250,13 +261,13 @@ class Compression {
                 << config_.augment << ", seed " << config_.seed << '\n';
     }
     std::cout << "engine    " << kernels_.name << " kernels, " << pool_.threads()
-              << (pool_.threads() == 1 ? " thread\n" : " threads\n") << std::endl;
+              << (pool_.threads() == 1 ? " thread" : " threads") << std::endl;
   }
 
   int stop(const std::string& stage) {
     stages_.clear();
     std::cout.flush();
-    std::cerr << "espalier: interrupted" << (stage.empty() ? "" : " during " + stage)
+    std::cerr << "espalier: interrupted" << (stage.empty() ? "" : " in the stage " + stage)
               << "; nothing was changed\n";
     return kFailed;
   }
@@ -281,7 +292,8 @@ class Compression {
       std::cout << dump(object, 2) << '\n';
       return;
     }
-    std::cout << to_table(context.report) << "\nweights sha256 " << sha256 << '\n'
+    std::cout << '\n'
+              << to_table(context.report) << "\nweights sha256 " << sha256 << '\n'
               << "saved   " << options_.out << ", " << byte_size(static_cast<std::int64_t>(bytes.size()))
               << ", after " << duration(seconds) << '\n';
     if (!options_.csv.empty()) std::cout << "saved   " << options_.csv << '\n';

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 
 namespace espalier::cli {
@@ -24,7 +25,7 @@ json read_number(const OptionRow& row, const std::string& text) {
     throw Error(ErrorCode::kArgument, row.flag, "must be a whole number, found \"" + text + "\"");
   }
   double number = 0;
-  if (!read_all(text, number)) {
+  if (!read_all(text, number) || !std::isfinite(number)) {
     throw Error(ErrorCode::kArgument, row.flag, "must be a number, found \"" + text + "\"");
   }
   return number;

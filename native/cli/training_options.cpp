@@ -47,6 +47,7 @@ std::string summary_of(const TrainingOption& option, TrainingUse use) {
   if (field == "optimizer") return summary + ": " + names_of(optimizer_types());
   if (field == "schedule") return summary + ": " + names_of(schedule_types());
   if (field == "loss") return summary + ": " + names_of(loss_types());
+  if (field == "seed" && use == TrainingUse::kFineTuning) return summary + "; default: that of the training";
   if (field == "augment") return summary + "; none, standard, " + names_of(augmentation_types());
   return summary;
 }
@@ -54,7 +55,7 @@ std::string summary_of(const TrainingOption& option, TrainingUse use) {
 std::string default_text(const TrainingOption& option, TrainingUse use) {
   const std::string_view field = option.field;
   if (field == "learning_rate") return "";
-  if (field == "seed" && use == TrainingUse::kFineTuning) return "that of the training";
+  if (field == "seed" && use == TrainingUse::kFineTuning) return "";
   const json value = to_json(TrainingConfig{})[option.field];
   std::string text = value.is_string() ? value.get<std::string>() : value.dump();
   if (text.ends_with(".0")) text.resize(text.size() - 2);
