@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/heap_sort.h"
 #include "core/random.h"
 #include "ops/weights.h"
 
@@ -35,7 +36,7 @@ Centroids begin_at(std::span<const real> sorted, int count, CodebookStart start,
     }
     centroids.at.push_back(x);
   }
-  std::sort(centroids.at.begin(), centroids.at.end());
+  heap_sort(centroids.at, std::less<>());
   return centroids;
 }
 

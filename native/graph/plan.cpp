@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 
+#include "core/heap_sort.h"
 #include "ops/op.h"
 
 namespace espalier {
@@ -28,7 +29,7 @@ struct Lifetime {
 // Gives each lifetime the lowest offset that no living neighbour holds, largest first; returns the
 // size of the whole.
 std::int64_t place(std::vector<Lifetime*> lifetimes) {
-  std::sort(lifetimes.begin(), lifetimes.end(), [](const Lifetime* a, const Lifetime* b) {
+  heap_sort(lifetimes, [](const Lifetime* a, const Lifetime* b) {
     return a->size != b->size ? a->size > b->size : a->first < b->first;
   });
   std::vector<Lifetime*> placed;  // sorted by offset

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "core/heap_sort.h"
 #include "core/json_text.h"
 
 namespace espalier {
@@ -139,7 +140,7 @@ class Reader {
 
   // Every byte of the data belongs to exactly one tensor.
   void check_offsets(std::vector<Entry>& entries) const {
-    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    heap_sort(entries, [](const Entry& a, const Entry& b) {
       return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
     });
     std::uint64_t at = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/heap_sort.h"
 #include "core/math.h"
 #include "ops/weights.h"
 
@@ -37,7 +38,7 @@ Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, std::span
       tensors.push_back({info.offset, padded, rates[node.index], info.decays});
     }
   }
-  std::sort(tensors.begin(), tensors.end(), [](const Chunk& a, const Chunk& b) { return a.begin < b.begin; });
+  heap_sort(tensors, [](const Chunk& a, const Chunk& b) { return a.begin < b.begin; });
   for (const Chunk& tensor : tensors) {
     if (!chunks_.empty()) {
       Chunk& last = chunks_.back();

@@ -75,8 +75,12 @@ std::string detail(const Node& node, const json& layer) {
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
   for (const Field& field : node.op->fields) {
     const std::string name(field.name);
-    const json& value = layer.at(name);
-    if (name == "kernel") {
+    if (!layer.contains(name)) continue;
+    const json& value = layer[name];
+    if (name == "quantize") {
+      const WeightQuantization& quantize = node.attributes.quantize;
+      add(std::string(quantize.scheme->name) + " weights of " + std::to_string(quantize.bits) + " bits");
+    } else if (name == "kernel") {
       add(extent_text(node.attributes.kernel.height, node.attributes.kernel.width));
     } else if (value.is_boolean()) {
       if (!value.get<bool>()) add("no " + name);

@@ -7,6 +7,7 @@
 #include "compress/quantize/rewrite.h"
 #include "compress/report.h"
 #include "core/error.h"
+#include "core/heap_sort.h"
 #include "ops/weights.h"
 
 namespace espalier {
@@ -85,7 +86,7 @@ std::vector<int> choose_precisions(std::span<const std::vector<PrecisionChoice>>
         all.push_back({state.bytes + choice.bytes, state.cost + choice.cost, s, c});
       }
     }
-    std::sort(all.begin(), all.end(), [](const State& a, const State& b) {
+    heap_sort(all, [](const State& a, const State& b) {
       return a.bytes != b.bytes ? a.bytes < b.bytes : a.cost < b.cost;
     });
     std::vector<State> kept;
