@@ -29,7 +29,15 @@ const recipes = {
 
 /** A network trained by its recipe: the original that everything is compared with. */
 function original(model, seed) {
-  return experiments.run(['train', ...mnist, '--model', model, ...words(recipes[model]), '--seed', `${seed}`]);
+  return experiments.run([
+    'train',
+    ...mnist,
+    '--model',
+    model,
+    ...words(recipes[model]),
+    '--seed',
+    `${seed}`,
+  ]);
 }
 
 /** A pass over the original of each seed. */
@@ -43,7 +51,8 @@ function pass(name, model, text, which = seeds) {
 const reportOf = (result) => result.report ?? result;
 const test = (result, which) => reportOf(result)[`accuracy_${which}`]?.test;
 const meanOf = (results, which) => mean(results.map((result) => test(result, which)));
-const bytesOf = (results, which = 'after') => mean(results.map((result) => reportOf(result)[which].total.bytes));
+const bytesOf = (results, which = 'after') =>
+  mean(results.map((result) => reportOf(result)[which].total.bytes));
 
 /** What the issue of the article is to the claim: printed at the end, with its verdict. */
 const claims = [];
@@ -62,8 +71,8 @@ const sections = {
     const rows = [];
     const forms = [
       ['int8 weights and features, after training', '--weights 8 --activations 8', 0.001],
-      ['4-bit weights, 8-bit features, trained', '--weights 4 --activations 8 --qat 4', 0.003],
-      ['ternary weights, 8-bit features, trained', '--scheme ternary --weights 2 --activations 8 --qat 8', 0.01],
+      ['4-bit weights, 8-bit features, trained', '--weights 4 --activations 8 --qat 2', 0.003],
+      ['ternary weights, 8-bit features, trained', '--scheme ternary --activations 8 --qat 3', 0.01],
     ];
     for (const model of ['small', 'lenet5', 'resnet']) {
       for (const [name, text, allowed] of forms) {
@@ -87,9 +96,7 @@ const sections = {
         );
       }
     }
-    console.log(
-      table(['network', 'form', 'original', 'quantized', 'points', 'control', 'bytes'], rows),
-    );
+    console.log(table(['network', 'form', 'original', 'quantized', 'points', 'control', 'bytes'], rows));
   },
 
   /** Bits chosen per layer against the same bits everywhere, at equal bytes, after training. */
@@ -136,7 +143,8 @@ const sections = {
     const rows = [];
     for (const model of ['small', 'lenet5']) {
       for (const bits of [8, 6, 4, 2]) {
-        const of = (text) => meanOf(pass('quantize', model, `${text} --weights ${bits} --activations float`), 'after');
+        const of = (text) =>
+          meanOf(pass('quantize', model, `${text} --weights ${bits} --activations float`), 'after');
         const tensor = '--granularity tensor --calibrate min-max';
         rows.push([
           `\`${model}\``,
@@ -150,7 +158,14 @@ const sections = {
     }
     console.log(
       table(
-        ['network', 'bits', '`article`', '`affine`, the same range', '`symmetric`, min-max', '`symmetric`, per channel, mse'],
+        [
+          'network',
+          'bits',
+          '`article`',
+          '`affine`, the same range',
+          '`symmetric`, min-max',
+          '`symmetric`, per channel, mse',
+        ],
         rows,
       ),
     );
@@ -194,7 +209,17 @@ const sections = {
     }
     console.log(
       table(
-        ['network', 'pruned', 'options', 'original', 'pruned', 'control', 'points', 'fewer weights', 'fewer MACs'],
+        [
+          'network',
+          'pruned',
+          'options',
+          'original',
+          'pruned',
+          'control',
+          'points',
+          'fewer weights',
+          'fewer MACs',
+        ],
         rows,
       ),
     );
@@ -223,9 +248,12 @@ const sections = {
 };
 
 const recipesOfPruning = {
-  lenet5: '--criterion magnitude --sparsity 0.92 --schedule cubic --finetune 10',
-  'lenet-300-100': '--criterion magnitude --sparsity 0.92 --schedule cubic --finetune 10',
-  resnet: '--criterion magnitude --sparsity 0.5 --granularity channel --scope layer --slim --finetune 8',
+  lenet5: '--criterion magnitude --sparsity 0.92 --schedule cubic --finetune 10 --lr 0.02 --augment standard',
+  'lenet-300-100':
+    '--criterion magnitude --sparsity 0.92 --schedule cubic --finetune 10 --lr 0.02 --augment shift:1',
+  resnet:
+    '--criterion magnitude --sparsity 0.5 --granularity channel --scope layer --slim --schedule one-shot ' +
+    '--finetune 5 --lr 0.05 --augment standard --weight-decay 0.0005',
 };
 
 const wanted = options.only?.split(',') ?? Object.keys(sections);
