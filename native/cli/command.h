@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <vector>
 
 namespace espalier::cli {
 
@@ -19,6 +20,7 @@ Command add_train(CLI::App& espalier);
 Command add_eval(CLI::App& espalier);
 Command add_predict(CLI::App& espalier);
 Command add_inspect(CLI::App& espalier);
+std::vector<Command> add_passes(CLI::App& espalier);  // quantize, prune, … (compress/table.cpp)
 Command add_generate(CLI::App& espalier);
 Command add_schema(CLI::App& espalier);
 

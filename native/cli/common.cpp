@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/json_text.h"
 #include "data/load.h"
+#include "data/subset.h"
 #include "graph/graph.h"
 
 namespace espalier::cli {
@@ -81,9 +82,9 @@ void add_data_option(CLI::App& app, std::string& data) {
       ->type_name("DIR");
 }
 
-Dataset open_dataset(const std::string& data, std::uint64_t seed) {
+Dataset open_dataset(const std::string& data, std::uint64_t seed, const char* option) {
   if (data.empty()) {
-    throw Error(ErrorCode::kArgument, "--data",
+    throw Error(ErrorCode::kArgument, option,
                 "is missing; give a folder, or \"synthetic\" for built-in digits");
   }
   std::string source = data;
@@ -93,6 +94,40 @@ Dataset open_dataset(const std::string& data, std::uint64_t seed) {
     if (exists(below)) source = below;
   }
   return load_dataset(source, seed);
+}
+
+void DataOptions::add_to(CLI::App& app) {
+  add_data_option(app, data);
+  app.add_option("--classes", classes, "Only these classes, in this order: 5-9 or 0,2,4")->type_name("LIST");
+  app.add_option("--per-class", per_class, "Only so many training images of each class")
+      ->check(from_to(1, 1 << 30))
+      ->type_name("N");
+}
+
+void DataOptions::add_source_to(CLI::App& app) {
+  source_ = true;
+  app.add_option("--source-data", data,
+                 "What the source was trained on, as --data: for rehearsal, forgetting")
+      ->type_name("DIR");
+  app.add_option("--source-classes", classes, "Only these classes of it")->type_name("LIST");
+}
+
+Dataset DataOptions::open(std::uint64_t seed) const {
+  Dataset dataset = open_dataset(data, seed, source_ ? "--source-data" : "--data");
+  try {
+    if (!classes.empty()) select_classes(dataset, parse_classes(classes));
+  } catch (const Error& error) {
+    throw Error(error.code(), source_ ? "--source-classes" : "--classes", error.message());
+  }
+  if (per_class > 0) limit_per_class(dataset, per_class, seed);
+  return dataset;
+}
+
+std::string DataOptions::words() const {
+  std::string text = "--data " + quoted(data);
+  if (!classes.empty()) text += " --classes " + quoted(classes);
+  if (per_class > 0) text += " --per-class " + std::to_string(per_class);
+  return text;
 }
 
 Checkpoint open_checkpoint(const std::string& path) {

@@ -29,11 +29,26 @@ struct EngineOptions {
   const Kernels& select() const;
 };
 
-// --data; fails when it was not given.
+// --data; open_dataset fails when it was not given.
 void add_data_option(CLI::App& app, std::string& data);
 
 // "synthetic[:N]", a path, or the name of a folder below $ESPALIER_DATA.
-Dataset open_dataset(const std::string& data, std::uint64_t seed);
+Dataset open_dataset(const std::string& data, std::uint64_t seed, const char* option = "--data");
+
+// --data with --classes and --per-class; or, with "source-" before their names, the data of a source.
+struct DataOptions {
+  std::string data;
+  std::string classes;
+  int per_class = 0;
+
+  void add_to(CLI::App& app);
+  void add_source_to(CLI::App& app);
+  Dataset open(std::uint64_t seed) const;
+  std::string words() const;  // "--data mnist --classes 0-4", quoted for a shell
+
+ private:
+  bool source_ = false;
+};
 
 // A model file with its training, if it holds one.
 Checkpoint open_checkpoint(const std::string& path);

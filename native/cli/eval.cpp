@@ -1,11 +1,11 @@
 // espalier eval: accuracy, loss and confusions of a model file on a dataset.
 #include <algorithm>
-#include <chrono>
 #include <iomanip>
 #include <iostream>
 
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/progress.h"
 #include "core/error.h"
 #include "train/trainer.h"
 
@@ -14,7 +14,7 @@ namespace {
 
 struct EvalOptions {
   std::string model;
-  std::string data;
+  DataOptions data;
   std::string split = "test";
   std::uint64_t seed = 0;
   CLI::Option* seed_given = nullptr;
@@ -76,17 +76,17 @@ int run(const EvalOptions& options) {
   std::uint64_t seed = TrainingConfig{}.seed;
   if (checkpoint.training) seed = checkpoint.training->config.seed;
   if (options.seed_given->count() > 0) seed = options.seed;
-  const Dataset dataset = open_dataset(options.data, seed);
+  const Dataset dataset = options.data.open(seed);
   check_fits(model.graph, dataset);
   const Split& split = find_split(dataset, options.split);
   if (split.count() == 0)
-    throw Error(ErrorCode::kData, options.data, "has no " + options.split + " images to evaluate on");
+    throw Error(ErrorCode::kData, options.data.data, "has no " + options.split + " images to evaluate on");
 
   const Kernels& kernels = options.engine.select();
   ThreadPool pool(options.engine.threads);
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch stopwatch;
   const EvaluationResult result = evaluate(model, dataset, split, kernels, pool);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds = stopwatch.seconds();
   if (!options.json) {
     print_table(result, dataset, options.split);
     return kDone;
@@ -99,7 +99,7 @@ int run(const EvalOptions& options) {
   }
   std::cout << dump({{"model", model.graph.name},
                      {"file", options.model},
-                     {"data", options.data},
+                     {"data", options.data.data},
                      {"split", options.split},
                      {"images", result.count},
                      {options.split + "_accuracy", result.accuracy},
@@ -124,7 +124,7 @@ Command add_eval(CLI::App& espalier) {
   CLI::App* app = espalier.add_subcommand("eval", "Evaluate a model file on a dataset");
   const auto options = std::make_shared<EvalOptions>();
   app->add_option("MODEL", options->model, "A model file")->required();
-  add_data_option(*app, options->data);
+  options->data.add_to(*app);
   app->add_option("--split", options->split, "test, validation or train")
       ->check(CLI::Validator(
           [](const std::string& name) {

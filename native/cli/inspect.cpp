@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/common.h"
+#include "compress/report.h"
 #include "core/error.h"
 #include "data/load.h"
 #include "graph/plan.h"
@@ -26,8 +27,18 @@ struct InspectOptions {
 struct Subject {
   Graph graph;
   std::optional<TrainingState> training;
-  std::string weights_sha256;  // empty: it has no weights yet
+  std::string weights_sha256;     // empty: it has no weights yet
+  std::optional<ModelSize> size;  // of a model with weights
+  bool compressed = false;
 };
+
+// Whether anything is pruned or quantized.
+bool is_compressed(const Graph& graph, const Model& model) {
+  const auto quantized = [](const Node& node) {
+    return node.attributes.quantize.scheme || node.op == &kFakeQuantize;
+  };
+  return !model.parameters.mask.empty() || std::any_of(graph.nodes.begin(), graph.nodes.end(), quantized);
+}
 
 // A preset's name, a SPEC.json, or a model file (there, a length's high bytes, which are zero, come first).
 Subject open(const std::string& name) {
@@ -37,11 +48,54 @@ Subject open(const std::string& name) {
     const std::size_t start = std::min<std::size_t>(bytes.size(), 8);
     if (start == 0 || std::memchr(bytes.data(), 0, start)) {
       Checkpoint checkpoint = load_checkpoint({name, bytes});
-      std::string sha256 = sha256_hex(weight_bytes(*checkpoint.model));
-      return {std::move(checkpoint.model->graph), std::move(checkpoint.training), std::move(sha256)};
+      const Model& model = *checkpoint.model;
+      std::string sha256 = sha256_hex(weight_bytes(model));
+      ModelSize size = measure(model);
+      const bool compressed = is_compressed(model.graph, model);
+      return {std::move(checkpoint.model->graph), std::move(checkpoint.training), std::move(sha256),
+              std::move(size), compressed};
     }
   }
-  return {compile(open_spec(name, nullptr, "MODEL")), std::nullopt, ""};
+  return {compile(open_spec(name, nullptr, "MODEL")), std::nullopt, "", std::nullopt};
+}
+
+// Null: the layer has no parameters, or the model no weights.
+const LayerSize* size_of(const Subject& subject, const Node& node) {
+  if (!subject.size) return nullptr;
+  for (const LayerSize& layer : subject.size->layers) {
+    if (layer.name == node.name) return &layer;
+  }
+  return nullptr;
+}
+
+double sparsity_of(const LayerSize& size) {
+  return 1 - static_cast<double>(size.nonzeros) / static_cast<double>(size.parameters);
+}
+
+// "90.0 % zeros, 4 bits symmetric per channel"
+std::string compression_of(const Subject& subject, const Node& node) {
+  if (node.op == &kFakeQuantize) return std::to_string(node.attributes.bits) + " bits";
+  const LayerSize* size = size_of(subject, node);
+  if (!size) return "";
+  std::string text;
+  if (size->nonzeros < size->parameters) text = percent(sparsity_of(*size)) + " zeros";
+  const WeightQuantization& q = node.attributes.quantize;
+  if (q.scheme) {
+    constexpr const char* kGroups[] = {"tensor", "channel", "group"};
+    text += (text.empty() ? "" : ", ") + std::to_string(q.bits) + (q.bits == 1 ? " bit " : " bits ") +
+            std::string(q.scheme->name);
+    if (!q.scheme->codebook) text += std::string(" per ") + kGroups[static_cast<int>(q.granularity)];
+  }
+  return text;
+}
+
+nlohmann::json compression_json(const LayerSize& size, const Node& node) {
+  const QuantizationScheme* scheme = node.attributes.quantize.scheme;
+  return {{"nonzeros", size.nonzeros},
+          {"sparsity", sparsity_of(size)},
+          {"bits", size.bits},
+          {"bytes", size.bytes},
+          {"scheme", scheme ? nlohmann::json(scheme->name) : nlohmann::json(nullptr)}};
 }
 
 std::int64_t macs_of(const Node& node) { return node.op->macs ? node.op->macs(node) : 0; }
@@ -69,6 +123,13 @@ nlohmann::json as_json(const Subject& subject, const Kernels& kernels, const Ins
                       {"parameters", node.parameter_count()},
                       {"macs", macs_of(node)},
                       {"tensors", parameters}});
+    if (const LayerSize* size = size_of(subject, node)) layers.back().update(compression_json(*size, node));
+    if (node.op == &kFakeQuantize) layers.back()["bits"] = node.attributes.bits;
+  }
+  json compression = nullptr;
+  if (subject.size) {
+    const LayerSize& total = subject.size->total;
+    compression = {{"nonzeros", total.nonzeros}, {"bits", total.bits}, {"bytes", total.bytes}};
   }
   json training = nullptr;
   if (subject.training) {
@@ -82,6 +143,7 @@ nlohmann::json as_json(const Subject& subject, const Kernels& kernels, const Ins
           {"parameters", graph.parameter_count()},
           {"macs", graph.macs()},
           {"layers", layers},
+          {"compression", compression},
           {"memory",
            {{"batch", options.batch},
             {"threads", options.engine.threads},
@@ -94,10 +156,10 @@ nlohmann::json as_json(const Subject& subject, const Kernels& kernels, const Ins
 }
 
 void print_row(std::size_t width, const std::string& name, std::string_view type, const std::string& output,
-               const std::string& parameters, const std::string& macs) {
+               const std::string& parameters, const std::string& macs, const std::string& compression = "") {
   std::cout << std::left << std::setw(static_cast<int>(width) + 2) << name << std::setw(17) << type
             << std::setw(12) << output << std::right << std::setw(12) << parameters << std::setw(14) << macs
-            << '\n';
+            << (compression.empty() ? "" : "  ") << compression << '\n';
 }
 
 void print_table(const Subject& subject, const Kernels& kernels, const InspectOptions& options) {
@@ -106,13 +168,20 @@ void print_table(const Subject& subject, const Kernels& kernels, const InspectOp
             << " classes\n\n";
   std::size_t width = 5;
   for (const Node& node : graph.nodes) width = std::max(width, node.name.size());
-  print_row(width, "layer", "type", "output", "parameters", "multiply-adds");
+  print_row(width, "layer", "type", "output", "parameters", "multiply-adds",
+            subject.compressed ? "compression" : "");
   for (const Node& node : graph.nodes) {
     const auto number = [](std::int64_t n) { return n == 0 ? std::string("-") : with_commas(n); };
     print_row(width, node.name, node.op->name, to_string(node.out_shape), number(node.parameter_count()),
-              number(macs_of(node)));
+              number(macs_of(node)), subject.compressed ? compression_of(subject, node) : "");
   }
   print_row(width, "total", "", "", with_commas(graph.parameter_count()), with_commas(graph.macs()));
+  if (subject.compressed) {
+    const LayerSize& total = subject.size->total;
+    std::cout << "\nweights  " << with_commas(total.nonzeros) << " of " << with_commas(total.parameters)
+              << " parameters are not 0; " << byte_size(total.bytes) << " at their bits, "
+              << byte_size(4 * total.parameters) << " as floats\n";
+  }
   std::cout << "\nmemory   " << byte_size(memory(graph, kernels.lanes, options, true)) << " to train, "
             << byte_size(memory(graph, kernels.lanes, options, false)) << " to run (batch " << options.batch
             << ", " << kernels.name << " kernels, threads " << options.engine.threads << ")\n";

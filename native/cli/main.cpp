@@ -1,4 +1,4 @@
-// espalier: train, evaluate and look at small convolutional networks.
+// espalier: train, evaluate, look at and compress small convolutional networks.
 #include <iostream>
 #include <new>
 
@@ -40,18 +40,22 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Trains small convolutional networks on the CPU and evaluates them.", "espalier"};
+  CLI::App app{"Trains small convolutional networks on the CPU and makes them smaller.", "espalier"};
   app.set_version_flag("--version", "espalier " ESPALIER_VERSION, "Print the version and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.footer(
       "Examples:\n"
       "  espalier train --data synthetic --model small --out small.safetensors\n"
       "  espalier eval small.safetensors --data synthetic\n"
-      "  espalier predict small.safetensors digit.png\n\n"
+      "  espalier predict small.safetensors digit.png\n"
+      "  espalier prune small.safetensors --data synthetic --sparsity 0.8 --finetune 3 --out "
+      "sparse.safetensors\n\n"
       "--data takes a folder, or the name of a folder below $ESPALIER_DATA.\n"
       "Exit status: 0 done, 1 failed, 2 the call is wrong. See espalier COMMAND --help.");
-  const Command commands[] = {add_train(app),   add_eval(app),     add_predict(app),
-                              add_inspect(app), add_generate(app), add_schema(app)};
+  std::vector<Command> commands{add_train(app), add_eval(app), add_predict(app), add_inspect(app)};
+  for (Command& pass : add_passes(app)) commands.push_back(std::move(pass));
+  commands.push_back(add_generate(app));
+  commands.push_back(add_schema(app));
   if (argc < 2) {
     std::cerr << app.help();
     return kWrongCall;

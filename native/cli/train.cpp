@@ -1,12 +1,12 @@
 // espalier train: from data to a model file, with a line for each epoch.
-#include <algorithm>
-#include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/progress.h"
 #include "cli/terminal.h"
 #include "cli/training_options.h"
 #include "core/error.h"
@@ -15,25 +15,18 @@
 namespace espalier::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
 struct TrainOptions {
-  std::string data;
+  DataOptions data;
   std::string model;
   std::string resume;
   std::string out;
+  int save_early = 0;
   bool json = false;
   EngineOptions engine;
   TrainingOptions training;
 };
 
 constexpr const char* kInterruptedFile = "espalier-interrupted.safetensors";
-constexpr double kStatusInterval = 0.1;  // seconds between changes of the status line …
-constexpr double kLineInterval = 10;     // … and between the plain lines that stand in for it
 
 class Training {
  public:
@@ -41,14 +34,13 @@ class Training {
       : options_(options),
         kernels_(options.engine.select()),
         pool_(options.engine.threads),
-        status_(is_terminal(2) && (options.json || is_terminal(1))) {}
+        progress_(options.json) {}
 
   int run() {
     prepare();
     print_header();
     const Interrupt interrupt;
-    begin_ = Clock::now();
-    last_shown_ = begin_;
+    stopwatch_.restart();
     try {
       while (!trainer_->done()) {
         if (!run_epoch()) return stop();
@@ -65,12 +57,15 @@ class Training {
  private:
   void prepare() {
     check_can_save(options_.out);
+    if (options_.save_early > 0 && options_.out.empty()) {
+      throw Error(ErrorCode::kArgument, "--save-early", "needs --out, whose name the early file has");
+    }
     if (options_.resume.empty()) {
       if (options_.model.empty()) {
         throw Error(ErrorCode::kArgument, "--model", "is missing; give a preset's name or a SPEC.json");
       }
       config_ = options_.training.config();
-      dataset_ = open_dataset(options_.data, config_.seed);
+      dataset_ = options_.data.open(config_.seed);
       const nlohmann::json spec = open_spec(options_.model, &dataset_);
       model_ = Model::create(spec, config_.seed, &dataset_);
     } else {
@@ -83,7 +78,7 @@ class Training {
       state_ = std::move(checkpoint.training);
       config_ = state_->config;
       options_.training.check_agree(config_, options_.resume);
-      dataset_ = open_dataset(options_.data, config_.seed);
+      dataset_ = options_.data.open(config_.seed);
       check_same_model();
     }
     trainer_ = std::make_unique<Trainer>(*model_, dataset_, config_, kernels_, pool_);
@@ -106,7 +101,7 @@ class Training {
     if (options_.json) return;
     const int images = trainer_->training_images();
     const std::string used = images < dataset_.train.count() ? with_commas(images) + " of " : "";
-    std::cout << "data    " << options_.data << ": " << used << with_commas(dataset_.train.count())
+    std::cout << "data    " << options_.data.data << ": " << used << with_commas(dataset_.train.count())
               << " training, " << with_commas(dataset_.validation.count()) << " validation, "
               << with_commas(dataset_.test.count()) << " test images of "
               << to_string(model_->graph.input.shape) << ", " << dataset_.classes() << " classes\n"
@@ -130,7 +125,7 @@ class Training {
     const std::int64_t end = (trainer_->epoch() + 1) * trainer_->steps_per_epoch();
     loss_sum_ = 0;
     correct_ = images_ = 0;
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch stopwatch;
     const std::int64_t images_before = images_seen_;
     while (trainer_->step_count() < end) {
       if (Interrupt::requested()) return false;
@@ -139,9 +134,10 @@ class Training {
       correct_ += step.correct;
       images_ += step.images;
       images_seen_ += step.images;
+      if (trainer_->step_count() == options_.save_early) save(early_file(), save_model(*model_));
       show_progress();
     }
-    const double seconds = seconds_since(begin);
+    const double seconds = stopwatch.seconds();
     training_seconds_ += seconds;
     if (!options_.out.empty()) save(options_.out, save_model(*model_, trainer_.get()));
     if (config_.validate && dataset_.validation.count() > 0) {
@@ -156,10 +152,15 @@ class Training {
     Evaluator evaluator(*model_, dataset_, split, kernels_, pool_);
     while (evaluator.advance()) {
       if (Interrupt::requested()) return std::nullopt;
-      status_.show(std::string(name) + " [" +
-                   bar(static_cast<double>(evaluator.done()) / evaluator.total(), 20) + "]");
+      if (progress_.due()) progress_.show(name, "image", evaluator.done(), evaluator.total(), "");
     }
     return evaluator.result();
+  }
+
+  // "small.early.safetensors" beside "small.safetensors".
+  std::string early_file() const {
+    std::filesystem::path file = options_.out;
+    return file.replace_extension(".early.safetensors").string();
   }
 
   double epoch_loss() const { return images_ > 0 ? loss_sum_ / static_cast<double>(images_) : 0; }
@@ -172,37 +173,22 @@ class Training {
   }
 
   void show_progress() {
-    const double since = seconds_since(last_shown_);
-    if (since < (status_.enabled() ? kStatusInterval : kLineInterval)) return;
-    if (!status_.enabled() && options_.json) return;
-    last_shown_ = Clock::now();
-    const std::int64_t steps_left = trainer_->total_steps() - trainer_->step_count();
-    const double elapsed = seconds_since(begin_);
-    const double eta =
-        elapsed * static_cast<double>(steps_left) / static_cast<double>(trainer_->step_count() - first_step_);
-    const std::int64_t step_in_epoch = (trainer_->step_count() - 1) % trainer_->steps_per_epoch() + 1;
-    const double share =
-        static_cast<double>(step_in_epoch) / static_cast<double>(trainer_->steps_per_epoch());
-    const int epoch = static_cast<int>((trainer_->step_count() - 1) / trainer_->steps_per_epoch()) + 1;
-    const std::string numbers =
-        "loss " + fixed(epoch_loss(), 4) + "  accuracy " + percent(epoch_accuracy()) + "  " +
-        with_commas(static_cast<std::int64_t>(static_cast<double>(images_seen_) / elapsed)) +
-        " images/s  ETA " + duration(eta);
-    if (status_.enabled()) {
-      const std::string name = epoch_name(epoch);
-      const int others = static_cast<int>(name.size() + numbers.size() + std::string_view(" []  ").size());
-      status_.show(name + " [" + bar(share, std::clamp(status_.width() - others, 4, 30)) + "]  " + numbers);
-    } else {
-      std::cout << epoch_name(epoch) << "  step " << step_in_epoch << "/" << trainer_->steps_per_epoch()
-                << "  " << numbers << std::endl;
-    }
+    if (!progress_.due()) return;
+    const std::int64_t steps = trainer_->step_count();
+    const std::int64_t steps_in_epoch = trainer_->steps_per_epoch();
+    const double seconds = stopwatch_.seconds();
+    const auto speed = static_cast<std::int64_t>(static_cast<double>(images_seen_) / seconds);
+    const double left = time_left(seconds, first_step_, steps, trainer_->total_steps());
+    progress_.show(epoch_name(static_cast<int>((steps - 1) / steps_in_epoch) + 1), "step",
+                   (steps - 1) % steps_in_epoch + 1, steps_in_epoch,
+                   learning_numbers(epoch_loss(), epoch_accuracy()) + "  " + with_commas(speed) +
+                       " images/s  ETA " + duration(left));
   }
 
   void print_epoch(double images_per_second) {
-    status_.clear();
+    progress_.clear();
     if (options_.json) return;
-    std::cout << epoch_name(trainer_->epoch()) << "  loss " << fixed(epoch_loss(), 4) << "  accuracy "
-              << percent(epoch_accuracy());
+    std::cout << epoch_name(trainer_->epoch()) << "  " << learning_numbers(epoch_loss(), epoch_accuracy());
     if (validation_) std::cout << "  validation " << percent(validation_->accuracy);
     std::cout << "  " << with_commas(static_cast<std::int64_t>(images_per_second)) << " images/s"
               << std::endl;
@@ -210,13 +196,13 @@ class Training {
 
   // Ctrl-C: what was done is kept, and the sentence says how to go on.
   int stop() {
-    status_.clear();
+    progress_.clear();
     const std::string file = options_.out.empty() ? kInterruptedFile : options_.out;
     save(file, save_model(*model_, trainer_.get()));
     std::cout.flush();
     std::cerr << "espalier: interrupted after step " << with_commas(trainer_->step_count()) << " of "
-              << with_commas(trainer_->total_steps()) << "; to go on: espalier train --data "
-              << quoted(options_.data) << " --resume " << quoted(file);
+              << with_commas(trainer_->total_steps()) << "; to go on: espalier train "
+              << options_.data.words() << " --resume " << quoted(file);
     if (!options_.out.empty()) std::cerr << " --out " << quoted(options_.out);
     std::cerr << '\n';
     return kFailed;
@@ -232,8 +218,8 @@ class Training {
     if (!validation_ && config_.validate && dataset_.validation.count() > 0) {
       validation_ = evaluate(*model_, dataset_, dataset_.validation, kernels_, pool_);
     }
-    status_.clear();
-    const double seconds = seconds_since(begin_);
+    progress_.clear();
+    const double seconds = stopwatch_.seconds();
     const std::string sha256 = sha256_hex(weight_bytes(*model_));
     if (options_.json) {
       print_json(test, seconds, sha256);
@@ -254,7 +240,7 @@ class Training {
     using nlohmann::json;
     const auto accuracy = [](const auto& result) { return result ? json(result->accuracy) : json(nullptr); };
     const json object{{"model", model_->graph.name},
-                      {"data", options_.data},
+                      {"data", options_.data.data},
                       {"parameters", model_->graph.parameter_count()},
                       {"macs", model_->graph.macs()},
                       {"kernels", kernels_.name},
@@ -281,7 +267,7 @@ class Training {
   const TrainOptions& options_;
   const Kernels& kernels_;
   ThreadPool pool_;
-  StatusLine status_;
+  ProgressLine progress_;
   TrainingConfig config_;
   Dataset dataset_;
   std::unique_ptr<Model> model_;
@@ -289,8 +275,7 @@ class Training {
   std::unique_ptr<Trainer> trainer_;
   std::optional<EvaluationResult> validation_;  // the last one
 
-  Clock::time_point begin_;
-  Clock::time_point last_shown_;
+  Stopwatch stopwatch_;
   std::int64_t first_step_ = 0;
   std::int64_t images_seen_ = 0;
   double training_seconds_ = 0;
@@ -304,7 +289,7 @@ class Training {
 Command add_train(CLI::App& espalier) {
   CLI::App* app = espalier.add_subcommand("train", "Train a model on a dataset");
   const auto options = std::make_shared<TrainOptions>();
-  add_data_option(*app, options->data);
+  options->data.add_to(*app);
   app->add_option("--model", options->model,
                   "A preset's name, fitted to the data, or a SPEC.json that fits it")
       ->type_name("NAME|SPEC.json");
@@ -312,6 +297,10 @@ Command add_train(CLI::App& espalier) {
   app->add_option("--resume", options->resume, "Go on with the training in this file, with its own options")
       ->type_name("FILE");
   app->add_option("--out", options->out, "Write the model here after every epoch")->type_name("FILE");
+  app->add_option("--save-early", options->save_early,
+                  "Write the model after N steps beside FILE, for prune --rewind")
+      ->check(from_to(1, 1 << 30))
+      ->type_name("N");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of lines");
   app->footer(

@@ -35,7 +35,7 @@ Work fine_tune(Model& model, const PassContext& context, TrainingConfig config, 
     while (!trainer.advance(step)) co_yield progress;
     progress.done = trainer.step_count();
     progress.loss = step.loss;
-    progress.accuracy = static_cast<double>(step.correct) / step.images;
+    if (!terms.imitate) progress.accuracy = static_cast<double>(step.correct) / step.images;
     co_yield progress;
   }
 }

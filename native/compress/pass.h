@@ -24,7 +24,7 @@ namespace espalier {
 
 // What every pass is given and gives back. Pointers outlive the work.
 struct PassContext {
-  std::unique_ptr<Model> model;  // replaced or changed by the pass
+  std::unique_ptr<Model> model;  // replaced or changed by the pass; null: transfer makes one of its source
   const Dataset& dataset;        // choices are made on its training and validation images
   const Kernels& kernels;
   ThreadPool& pool;

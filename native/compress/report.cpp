@@ -93,7 +93,7 @@ ModelSize measure(const Model& model) {
     if (layer.parameters == 0) continue;
     size.total.parameters += layer.parameters;
     size.total.nonzeros += layer.nonzeros;
-    if (node.op == &kConv || node.op == &kDense) {
+    if (has_weights(node)) {
       weights += weight_of(node).size;
       weight_bits += weight_of(node).size * layer.bits;
     }

@@ -33,7 +33,6 @@ struct Matrix {
   int group_of(int row) const { return row / (rows / groups); }
 };
 
-bool has_matrix(const Node& node) { return node.op == &kConv || node.op == &kDense; }
 
 bool sees_padding(const Node& node) {
   const Attributes& a = node.attributes;
@@ -156,7 +155,7 @@ class Slimmer {
     }
   }
   void tie(const Node& node) {
-    if (!has_matrix(node)) for_each_tie(node, [&](int in, int out, int) { join(in, out); });
+    if (!has_weights(node)) for_each_tie(node, [&](int in, int out, int) { join(in, out); });
   }
 
   // ---- constant
@@ -189,7 +188,7 @@ class Slimmer {
   }
 
   void find_constants(const Node& node) {
-    if (has_matrix(node)) return find_constant_rows(node);
+    if (has_weights(node)) return find_constant_rows(node);
     if (node.op == &kConcat || node.op == &kFlatten) {
       for_each_tie(node, [&](int in, int out, int) {
         if (known_[at(in)]) set_constant(out, constant_[at(in)]);
@@ -251,7 +250,7 @@ class Slimmer {
   // From the outputs that are used to what they are made of.
   void use_inputs(const Node& node) {
     const int out = output_of(node);
-    if (has_matrix(node)) {
+    if (has_weights(node)) {
       const Matrix matrix = matrix_of(node);
       for (int row = 0; row < matrix.rows; ++row) {
         if (!used_[at(unit(out, row))]) continue;
@@ -275,7 +274,7 @@ class Slimmer {
     for (int value = last_value(); value > 0; --value) {
       const Node& node = graph_.nodes[at(value - 1)];
       more = keep_one(value) || more;
-      if (!has_matrix(node)) continue;
+      if (!has_weights(node)) continue;
       const Matrix matrix = matrix_of(node);
       if (matrix.groups > 1) more = even_groups(node, matrix) || more;
       if (grids_fit(node, matrix)) continue;
@@ -356,8 +355,8 @@ class Slimmer {
     json spec = to_spec(graph_);
     std::vector<std::vector<double>> shares;  // by node and row that stays: what joins its bias
     for (const Node& node : graph_.nodes) {
-      shares.push_back(has_matrix(node) ? new_shares(node) : std::vector<double>());
-      if (!has_matrix(node)) continue;
+      shares.push_back(has_weights(node) ? new_shares(node) : std::vector<double>());
+      if (!has_weights(node)) continue;
       json& layer = spec["layers"][node.index];
       layer[node.op == &kDense ? "units" : "out_channels"] = kept_of(output_of(node)).size();
       if (node.op == &kConv) layer["groups"] = kept_groups(node);
@@ -375,7 +374,7 @@ class Slimmer {
         copy(info, sources(node, info), *std::find_if(to.parameters.begin(), to.parameters.end(), same),
              slimmed->parameters);
       }
-      if (has_matrix(node)) add_to_bias(to, shares[node.index], slimmed->parameters);
+      if (has_weights(node)) add_to_bias(to, shares[node.index], slimmed->parameters);
     }
     if (std::all_of(mask.begin(), mask.end(), [](real m) { return m != 0; })) mask.clear();
     return slimmed;
@@ -421,7 +420,7 @@ class Slimmer {
       std::iota(list.begin(), list.end(), std::int64_t{0});
     };
     const std::vector<int> rows = kept_of(output_of(node));
-    if (!has_matrix(node)) {
+    if (!has_weights(node)) {
       if (node.op == &kBatchNorm) {
         list.assign(rows.begin(), rows.end());
       } else {

@@ -398,9 +398,13 @@ Work start(PassContext& context, const json& options) {
     plan_transfer(context, plan);
   }
   check_fits(plan.target->graph, context.dataset);
-  if (plan.options.l2sp > 0 && shared_tensors(plan.target->graph, context.source->graph).empty()) {
-    fail("l2sp",
-         "pulls towards the source's weights, but no tensor has the same name and shape; set it to 0");
+  if (plan.options.l2sp > 0) {
+    plan.anchor = copy_of(*context.source);
+    if (plan.new_head) rename_head(*plan.anchor);
+    if (shared_tensors(plan.target->graph, plan.anchor->graph).empty()) {
+      fail("l2sp",
+           "pulls towards the source's weights, but no tensor has the same name and shape; set it to 0");
+    }
   }
   if (plan.options.epochs > 0) layer_rates(plan.target->graph, plan.config);
   return run(context, std::move(plan));

@@ -15,8 +15,9 @@ namespace espalier {
 // For conv's and dense's configure. Error{kSpec} when scheme and bits contradict each other.
 void add_weights(Node& node, std::vector<int> shape, int fan_in);
 
-// conv and dense: what pruning and quantization work on.
+// Whether the node is a layer of that kind.
 inline bool has_weights(const Node& node) { return node.op == &kConv || node.op == &kDense; }
+
 inline const ParameterInfo& weight_of(const Node& node) { return node.parameters[0]; }
 inline const ParameterInfo* bias_of(const Node& node) {
   return node.attributes.bias ? &node.parameters[1] : nullptr;

@@ -1,7 +1,10 @@
 // What a training can minimize besides the loss on its data:
 //
-//   loss(θ; D_T)  +  lambda · loss(θ; D_S)  +  l2sp / 2 · |θ - θ_S|²        (the source article's source term
-//   R) (1 - distillation) · loss + distillation · T² · KL(softmax(teacher / T) ‖ softmax(student / T))
+//   loss(θ; D_T)  +  lambda · loss(θ; D_S)  +  l2sp / 2 · |θ - θ_S|²
+//
+// where the last two are the source article's source term R, and, with a teacher, the first loss is
+//
+//   (1 - distillation) · loss  +  distillation · T² · KL(softmax(teacher / T) ‖ softmax(student / T))
 //
 // Sources: rehearsal with the source's own head; L2-SP (Li, Grandvalet and Davoine 2018); Hinton, Vinyals and
 // Dean 2015; FitNets (Romero et al. 2015) for `imitate`.

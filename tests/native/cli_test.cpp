@@ -3,156 +3,23 @@
 #include <gtest/gtest.h>
 #include <png.h>
 #include <pty.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <string>
 #include <vector>
 
+#include "cli_fixture.h"
 #include "data/load.h"
 #include "kernels/kernels.h"
 
 namespace espalier {
 namespace {
-
-namespace fs = std::filesystem;
-using nlohmann::json;
-using Arguments = std::vector<std::string>;
-
-struct Result {
-  int status = -1;
-  std::string out;
-  std::string err;
-};
-
-std::string shown(const Arguments& arguments) {
-  std::string text = "espalier";
-  for (const std::string& argument : arguments) text += " " + argument;
-  return text;
-}
-
-// In the child: the command line's program takes its place.
-[[noreturn]] void become_espalier(const Arguments& arguments) {
-  std::vector<char*> argv{const_cast<char*>("espalier")};
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  execv(ESPALIER_CLI, argv.data());
-  _exit(127);
-}
-
-std::string drain(int descriptor) {
-  std::string text;
-  char part[4096];
-  for (ssize_t size = 0; (size = read(descriptor, part, sizeof part)) > 0;) {
-    text.append(part, static_cast<std::size_t>(size));
-  }
-  close(descriptor);
-  return text;
-}
-
-int exit_status(pid_t child) {
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-struct Cli : testing::Test {
-  fs::path folder;
-
-  Cli() {
-    folder = fs::temp_directory_path() / ("espalier-cli-" + std::to_string(getpid()));
-    fs::create_directories(folder);
-  }
-  ~Cli() override { fs::remove_all(folder); }
-
-  std::string path(const std::string& name) const { return (folder / name).string(); }
-
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder / name, std::ios::binary) << text;
-  }
-
-  std::string bytes(const std::string& name) const {
-    std::ifstream file(folder / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
-  struct Child {
-    pid_t pid;
-    int out;
-  };
-
-  // Starts it in `folder`, standard error going to a file.
-  Child start(const Arguments& arguments, const std::string& error_file = "stderr") const {
-    int out[2];
-    EXPECT_EQ(pipe(out), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-      const int err = open(path(error_file).c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
-      dup2(out[1], 1);
-      dup2(err, 2);
-      close(out[0]);
-      close(out[1]);
-      if (chdir(folder.c_str()) != 0) _exit(126);
-      become_espalier(arguments);
-    }
-    close(out[1]);
-    return {child, out[0]};
-  }
-
-  Result run(const Arguments& arguments) const {
-    const Child child = start(arguments);
-    Result result;
-    result.out = drain(child.out);
-    result.status = exit_status(child.pid);
-    result.err = bytes("stderr");
-    return result;
-  }
-
-  // One sentence on standard error and nothing on standard output.
-  void expect_error(int status, const Arguments& arguments, const std::string& message) const {
-    SCOPED_TRACE(shown(arguments));
-    const Result result = run(arguments);
-    EXPECT_EQ(result.status, status) << result.err;
-    EXPECT_NE(result.err.find(message), std::string::npos) << "it says: " << result.err;
-    EXPECT_TRUE(result.err.starts_with("espalier: ")) << result.err;
-    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-  }
-
-  json run_json(Arguments arguments) const {
-    SCOPED_TRACE(shown(arguments));
-    arguments.push_back("--json");
-    const Result result = run(arguments);
-    EXPECT_EQ(result.status, 0) << result.err;
-    EXPECT_EQ(result.err, "");
-    const json object = json::parse(result.out, nullptr, false);
-    EXPECT_TRUE(object.is_object()) << result.out;
-    return object;
-  }
-
-  std::string sha_of(const Arguments& arguments) const {
-    const json object = run_json(arguments);
-    return object.is_object() ? object.value("weights_sha256", "") : "";
-  }
-
-  // IDX files of built-in digits in folder/data, for damaging.
-  void generate(int count = 60, int test = 12) const {
-    const Result made =
-        run({"generate", "--count", std::to_string(count), "--test", std::to_string(test), "--out", "data"});
-    ASSERT_EQ(made.status, 0) << made.err;
-  }
-};
-
-Arguments with(Arguments arguments, const Arguments& more) {
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
 
 const Arguments kSmallTraining{"train",    "--data", "synthetic:120", "--model", "small",
                                "--epochs", "2",      "--batch",       "16"};
@@ -161,9 +28,10 @@ const Arguments kSmallTraining{"train",    "--data", "synthetic:120", "--model",
 
 TEST_F(Cli, AWrongCallIsStatus2AndSaysWhy) {
   const Arguments train{"train", "--data", "synthetic:60", "--model", "small"};
-  expect_error(
-      2, {"tarin"},
-      "\"tarin\" is not a command; the commands are train, eval, predict, inspect, generate, schema");
+  expect_error(2, {"tarin"},
+               "\"tarin\" is not a command; the commands are train, eval, predict, inspect, quantize, prune, "
+               "factorize, "
+               "transfer, generate, schema");
   expect_error(2, {"--verbose"}, "\"--verbose\" is not an option; see espalier --help");
   expect_error(2, {"train", "--model", "small"}, "--data: is missing");
   expect_error(2, {"train", "--data", "synthetic:60"}, "--model: is missing");
@@ -414,6 +282,33 @@ TEST_F(Cli, OnATerminalOneLineMoves) {
   EXPECT_NE(text.find("test    accuracy"), std::string::npos);
 }
 
+TEST_F(Cli, ClassesAndImagesPerClassMakeASmallerTask) {
+  const Arguments few = with(kSmallTraining, {"--classes", "7,2,4", "--per-class", "3"});
+  const json result = run_json(with(few, {"--out", "few.safetensors"}));
+  EXPECT_EQ(result["training_images"], 9);
+  const json seen = run_json({"inspect", "few.safetensors"});
+  EXPECT_EQ(seen["classes"], 3);
+  const json evaluated =
+      run_json({"eval", "few.safetensors", "--data", "synthetic:120", "--classes", "7,2,4"});
+  EXPECT_EQ(evaluated["test_accuracy"], result["test_accuracy"]);
+  EXPECT_EQ(evaluated["classes"], json({"7", "2", "4"}));
+  expect_error(1, {"eval", "few.safetensors", "--data", "synthetic:120"}, "has 10 classes, but the model");
+  expect_error(2, with(kSmallTraining, {"--classes", "5-12"}), "--classes: names 10, but");
+  expect_error(2, with(kSmallTraining, {"--classes", "five"}), "--classes: must be a list of classes like");
+  expect_error(2, with(kSmallTraining, {"--classes", "3"}), "--classes: must name at least two classes");
+  expect_error(2, with(kSmallTraining, {"--per-class", "0"}), "--per-class: must be a whole number from 1");
+  expect_error(1, with(kSmallTraining, {"--per-class", "100"}), "fewer than the 100 per class");
+}
+
+TEST_F(Cli, AnEarlyModelIsKept) {
+  const Arguments training = with(kSmallTraining, {"--out", "m.safetensors"});
+  const std::string end = sha_of(with(training, {"--save-early", "3"}));
+  ASSERT_TRUE(fs::exists(folder / "m.early.safetensors"));
+  EXPECT_NE(run_json({"inspect", "m.early.safetensors"})["weights_sha256"], end);
+  EXPECT_EQ(run_json({"inspect", "m.safetensors"})["weights_sha256"], end);
+  expect_error(2, with(kSmallTraining, {"--save-early", "3"}), "--save-early: needs --out");
+}
+
 TEST_F(Cli, ThreadsDoNotChangeTheWeights) {
   const std::string one = sha_of(with(kSmallTraining, {"--threads", "1"}));
   EXPECT_EQ(sha_of(with(kSmallTraining, {"--threads", "2"})), one);
@@ -471,13 +366,6 @@ TEST_F(Cli, AFullStandardOutputIsAnError) {
 }
 
 // --- stopping and going on ---
-
-// Reads a line from a pipe.
-std::string read_line(int descriptor) {
-  std::string line;
-  for (char c = 0; read(descriptor, &c, 1) == 1 && c != '\n';) line += c;
-  return line;
-}
 
 TEST_F(Cli, AnInterruptedTrainingIsResumedToTheSameWeights) {
   const Arguments training{"train",   "--data", "synthetic:100", "--model", "small", "--epochs", "120",

@@ -1,6 +1,7 @@
 // Quantization, distillation and pruning against PyTorch (tests/golden/make_compression.py made the values).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 
 #include "kernels/kernels.h"
 #include "quantize/scheme.h"
+#include "train/tables.h"
 
 namespace espalier {
 namespace {
@@ -69,6 +71,54 @@ TEST(CompressionGolden, features_quantize_as_in_pytorch_on_every_kernel) {
       }
       if (c.contains("scale_gradient")) {
         EXPECT_NEAR(grad_scale, c["scale_gradient"].get<double>(), 1e-4) << kernels->name;
+      }
+    }
+  }
+}
+
+// Five images of a block; the lanes behind them are padding.
+TEST(CompressionGolden, distillation_matches_pytorch) {
+  for (const Kernels* kernels : available_kernels()) {
+    for (const json& c : golden()["distillation"]) {
+      const int images = 5, classes = 7, lanes = kernels->lanes;
+      const auto student = numbers(c["student"]), teacher = numbers(c["teacher"]);
+      const auto expected = c["gradient"]["data"].get<std::vector<double>>();
+      std::vector<real> logits(static_cast<std::size_t>(classes * lanes)), gradient(logits.size());
+      std::vector<Target> targets;
+      for (int n = 0; n < images; ++n) {
+        targets.push_back({.label = c["labels"][static_cast<std::size_t>(n)]});
+        for (int k = 0; k < classes; ++k) {
+          logits[static_cast<std::size_t>(k * lanes + n)] =
+              student[static_cast<std::size_t>(n * classes + k)];
+        }
+      }
+      const Teaching teaching{.outputs = teacher.data(),
+                              .loss = find_loss("softmax_cross_entropy").function,
+                              .temperature = c["temperature"],
+                              .share = c["share"]};
+      std::vector<double> losses(images);
+      std::vector<int> predictions(images);
+      distillation_loss({.kernels = *kernels,
+                         .logits = logits.data(),
+                         .grad_logits = gradient.data(),
+                         .targets = targets.data(),
+                         .losses = losses.data(),
+                         .predictions = predictions.data(),
+                         .valid = images,
+                         .classes = classes,
+                         .scale = real(1) / images,
+                         .label_smoothing = 0,
+                         .teaching = &teaching,
+                         .teacher = teacher.data()});
+      double loss = 0;
+      for (const double x : losses) loss += x / images;
+      EXPECT_NEAR(loss, c["loss"].get<double>(), 1e-5) << kernels->name;
+      for (int n = 0; n < images; ++n) {
+        for (int k = 0; k < classes; ++k) {
+          ASSERT_NEAR(gradient[static_cast<std::size_t>(k * lanes + n)],
+                      expected[static_cast<std::size_t>(n * classes + k)], 1e-6)
+              << kernels->name << ", image " << n << ", class " << k;
+        }
       }
     }
   }

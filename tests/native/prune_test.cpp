@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -201,6 +202,42 @@ TEST(Prune, never_empties_a_layer) {
       }
       EXPECT_NE(run.note("spared"), "") << scope << ", " << granularity;
     }
+  }
+}
+
+// tests/golden/make_compression.py: torch.nn.utils.prune.
+TEST(Prune, chooses_as_pytorch_does) {
+  std::ifstream file(std::string(ESPALIER_SOURCE_DIR) + "/tests/golden/compression.json");
+  const json golden = json::parse(file)["pruned"];
+  const json spec =
+      json::parse(R"({"input": {"channels": 3, "height": 3, "width": 3}, "classes": 6, "layers": [
+    {"type": "conv", "name": "first", "out_channels": 8, "kernel": 3}, {"type": "flatten"},
+    {"type": "dense", "name": "middle", "units": 11}, {"type": "dense", "name": "second", "units": 6}]})");
+  const auto mask_after = [&](const json& options, const char* layer) {
+    auto model = Model::create(spec, 1, nullptr);
+    for (const char* name : {"first", "second"}) {
+      const auto values = golden[name]["data"].get<std::vector<real>>();
+      std::copy(values.begin(), values.end(),
+                model->parameters.value.begin() + weight_of(node_of(*model, name)).offset);
+    }
+    Dataset data{.name = "none", .channels = 3, .height = 3, .width = 3};
+    data.class_names.resize(6);
+    Session run(std::move(model), 1, "auto", data);
+    run.prune(options);
+    const ParameterInfo& weight = weight_of(node_of(run.model(), layer));
+    const auto begin = run.model().parameters.mask.begin() + weight.offset;
+    return std::vector<real>(begin, begin + weight.size);
+  };
+  const auto expected = [](const json& tensor) { return tensor["data"].get<std::vector<real>>(); };
+  EXPECT_EQ(mask_after({{"sparsity", 80.0 / 216}, {"layers", {"first"}}}, "first"),
+            expected(golden["weights_80"]));
+  const json both{{"sparsity", 141.0 / 282}, {"layers", {"first", "second"}}};
+  EXPECT_EQ(mask_after(both, "first"), expected(golden["global_141"]["first"]));
+  EXPECT_EQ(mask_after(both, "second"), expected(golden["global_141"]["second"]));
+  const auto channels =
+      mask_after({{"sparsity", 3.0 / 8}, {"layers", {"first"}}, {"granularity", "channel"}}, "first");
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    EXPECT_EQ(channels[i], expected(golden["channels_3"])[i / 27]) << i;
   }
 }
 
@@ -711,6 +748,84 @@ TEST(Composition, pruned_weights_stay_zero_under_grids) {
       }
     }
   }
+}
+
+TEST(Composition, slimming_removes_what_channels_left_behind) {
+  for (const char* name : {"resnet", "mobile"}) {
+    const json options{{"granularity", "channel"}, {"sparsity", 0.5}, {"scope", "layer"}};
+    Session masked(random_model(preset(name), 9)), slimmed(random_model(preset(name), 9));
+    masked.prune(options);
+    json with = options;
+    with["slim"] = true;
+    slimmed.prune(with);
+    EXPECT_LT(slimmed.report().after.total.macs, masked.report().after.total.macs / 2) << name;
+    EXPECT_LT(slimmed.model().graph.parameter_count(), masked.model().graph.parameter_count() / 2) << name;
+    ThreadPool pool(1);
+    Predictor one(masked.model(), select_kernels("auto"), pool);
+    Predictor other(slimmed.model(), select_kernels("auto"), pool);
+    std::vector<real> a(200), b(200);
+    one.predict(digits().test.images.data(), 20, a.data());
+    other.predict(digits().test.images.data(), 20, b.data());
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-4) << name;
+  }
+}
+
+TEST(Composition, pruned_codebooks_keep_their_zeros) {
+  const json shared = quantized(kSmall, {{"scheme", "codebook"}, {"bits", 4}, {"learned", true}});
+  auto model = random_model(shared, 3);
+  Random random(4, RandomStream::kDigits);
+  for (const Node& node : model->graph.nodes) {
+    if (!has_weights(node)) continue;
+    real* value = model->parameters.value.data();
+    for (int level = 1; level < 16; ++level) {
+      value[codebook_of(node)->offset + level] = static_cast<real>(random.uniform(-0.3, 0.3));
+    }
+    for (std::int64_t i = 0; i < weight_of(node).size; ++i) {
+      value[codebook_index_of(node)->offset + i] = static_cast<real>(1 + random.below(15));
+    }
+  }
+  const Model original = *model;
+  Session run(std::move(model));
+  run.prune({{"sparsity", 0.5}, {"finetune", 1}, {"schedule", "one-shot"}, {"control", false}});
+  // By what the levels stand for, not by what lies in the unused weights.
+  std::vector<real> decoded;
+  take_scored_weights(original, decoded);
+  real largest_pruned = 0, smallest_kept = 1e9;
+  for_each_weight(original.graph, [&](std::size_t i) {
+    real& side = run.model().parameters.mask[i] == 0 ? largest_pruned : smallest_kept;
+    side = &side == &largest_pruned ? std::max(side, std::abs(decoded[i]))
+                                    : std::min(side, std::abs(decoded[i]));
+  });
+  EXPECT_LE(largest_pruned, smallest_kept);
+  EXPECT_GT(largest_pruned, 0);
+  EXPECT_EQ(run.report().revived, 0);
+  try {
+    run.prune({{"criterion", "taylor"}, {"sparsity", 0.6}});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).substr(0, 70),
+              "criterion: \"taylor\" needs gradients, but the weights of conv1 are leve");
+  }
+}
+
+TEST(Composition, frozen_layers_are_scored_by_a_pass_of_their_own) {
+  Session run(random_model(kSmall, 3));
+  run.context.training.freeze = {"conv*", "norm"};
+  const json options{{"criterion", "taylor"}, {"sparsity", 0.5}, {"finetune", 1}, {"control", false}};
+  try {
+    run.prune(options);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.where(), "schedule");
+    EXPECT_NE(error.message().find("the frozen layer conv1 does not have"), std::string::npos);
+  }
+  json once = options;
+  once["schedule"] = "one-shot";
+  run.prune(once);
+  const ParameterInfo& weight = weight_of(node_of(run.model(), "conv1"));
+  EXPECT_GT(zeros(run.model(), weight), 0);
+  EXPECT_LT(zeros(run.model(), weight), weight.size);
+  EXPECT_EQ(run.report().revived, 0);
 }
 
 // ---- the same everywhere

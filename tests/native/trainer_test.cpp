@@ -115,6 +115,28 @@ TEST(Step, allocates_nothing_after_the_first) {
   }
 }
 
+TEST(Step, allocates_nothing_with_a_teacher_an_anchor_and_rehearsal) {
+  const auto other = Model::create(kEverything, 2, &digits());
+  json spec = kEverything;
+  spec["layers"].back()["name"] = "source_head";
+  auto task = Model::create(spec, 3, &digits());
+  TrainingTerms terms;
+  terms.teacher = terms.anchor = other.get();
+  terms.l2sp = 0.01;
+  terms.source_task = task.get();
+  terms.source_data = &digits();
+  terms.lambda = 0.5;
+  auto model = Model::create(kEverything, 1, &digits());
+  model->parameters.mask.assign(static_cast<std::size_t>(model->graph.trainable_size), real{1});
+  ThreadPool pool(2);
+  Trainer trainer(*model, digits(), {.batch_size = 48, .augment = "mixup", .limit = 300},
+                  select_kernels("auto"), pool, terms);
+  trainer.step();
+  const long before = allocations;
+  for (int i = 0; i < 30; ++i) trainer.step();  // both sets of images begin anew
+  EXPECT_EQ(allocations - before, 0);
+}
+
 TEST(Step, gives_the_same_bits_for_any_number_of_threads) {
   for (const json& spec : {preset("small"), preset("lenet5"), kEverything}) {
     const TrainingConfig config{

@@ -139,6 +139,27 @@ std::string schedule_of(const PruneOptions& options, const PruneSettings& settin
   return options.schedule;
 }
 
+// Some layers have no gradients to score.
+void check_gradients(const PassContext& context, const PruneSettings& settings, const std::string& schedule) {
+  if (settings.criterion->needs != Criterion::Needs::kGradients) return;
+  const bool in_training = schedule == "cubic" || schedule == "splicing";
+  const std::vector<double> rates = layer_rates(context.model->graph, context.training);
+  for (const Node& node : context.model->graph.nodes) {
+    if (!has_weights(node) || !settings.layers[node.index]) continue;
+    const QuantizationScheme* scheme = node.attributes.quantize.scheme;
+    if (scheme && scheme->codebook) {
+      fail("criterion", "\"" + std::string(settings.criterion->name) +
+                            "\" needs gradients, but the weights of " + node.name +
+                            " are levels of a codebook and have none; prune first, or by magnitude");
+    }
+    if (in_training && rates[node.index] == 0) {
+      fail("schedule", "\"" + schedule +
+                           "\" scores by the gradients of the training, which the frozen layer " + node.name +
+                           " does not have; take \"one-shot\", or leave it out of layers");
+    }
+  }
+}
+
 // The parameter of `model` that is called and shaped as `info`; null: there is none.
 const ParameterInfo* find_alike(const Model& model, const ParameterInfo& info) {
   for (const Node& node : model.graph.nodes) {
@@ -320,7 +341,9 @@ void describe(const Model& model, const Pruner& pruner, const PruneSettings& set
   if (schedule == "splicing") note("brought back", std::to_string(pruner.returned()) + " weights");
 }
 
-Work run(PassContext& context, PruneOptions options, PruneSettings settings, std::string schedule) {
+Work run(PassContext& context, PruneOptions options, PruneSettings settings, std::string schedule,
+         std::unique_ptr<Pruner> owned_pruner) {
+  Pruner& pruner = *owned_pruner;
   Report& report = context.report;
   report.pass = "prune";
   report.model = context.model->graph.name;
@@ -334,7 +357,6 @@ Work run(PassContext& context, PruneOptions options, PruneSettings settings, std
   std::unique_ptr<Model> original;
   if (options.finetune > 0 && options.control) original = copy_of(*context.model);
 
-  Pruner pruner(*context.model, context, settings);
   if (schedule == "one-shot") {
     co_await prune_once(context, pruner, options, training);
   } else if (schedule == "iterative") {
@@ -362,8 +384,11 @@ Work start(PassContext& context, const nlohmann::json& json) {
   read_config(kFields, json, &options);
   PruneSettings settings = settings_of(options, context.model->graph);
   std::string schedule = schedule_of(options, settings);
+  check_gradients(context, settings, schedule);
   check_rewind(context, options);
-  return run(context, std::move(options), std::move(settings), std::move(schedule));
+  if (settings.criterion->needs != Criterion::Needs::kNothing) training_images(context);
+  auto pruner = std::make_unique<Pruner>(*context.model, context, settings);
+  return run(context, std::move(options), std::move(settings), std::move(schedule), std::move(pruner));
 }
 
 nlohmann::json defaults() {

@@ -12,17 +12,6 @@
 namespace espalier {
 namespace {
 
-// Training images in use, as the trainer counts them.
-int population_of(const PassContext& context) {
-  int population = context.dataset.train.count();
-  if (context.training.limit > 0) population = std::min(population, context.training.limit);
-  if (population == 0) {
-    throw Error(ErrorCode::kData, context.dataset.name,
-                "has no training images; this criterion measures on at least one");
-  }
-  return population;
-}
-
 Batcher make_batcher(const Model& model, const PassContext& context, int images) {
   const InputInfo& input = model.graph.input;
   return {input.shape.channels, input.shape.height,      input.shape.width, context.kernels.lanes, images,
@@ -53,6 +42,16 @@ int behind_activation(const Graph& graph, int value) {
 }
 
 }  // namespace
+
+int training_images(const PassContext& context) {
+  int population = context.dataset.train.count();
+  if (context.training.limit > 0) population = std::min(population, context.training.limit);
+  if (population == 0) {
+    throw Error(ErrorCode::kData, context.dataset.name,
+                "has no training images; this criterion measures on at least one");
+  }
+  return population;
+}
 
 GradientStatistics::GradientStatistics(const Graph& graph) {
   const auto size = static_cast<std::size_t>(graph.trainable_size);
@@ -91,7 +90,7 @@ void take_scored_weights(const Model& model, std::vector<real>& weights) {
 
 Work record_gradients(const Model& model, const PassContext& context, int samples,
                       GradientStatistics& statistics) {
-  const int population = population_of(context);
+  const int population = training_images(context);
   const int count = std::min(samples, population);
   // A copy: its gradient slab is written to.
   const std::unique_ptr<Model> copy = copy_of(model);
@@ -167,7 +166,7 @@ ActivityRecorder::ActivityRecorder(const Model& model, const PassContext& contex
       batcher_(make_batcher(model, context, context.kernels.lanes)),
       executor_(model.graph, context.kernels, context.pool,
                 {.max_batch = context.kernels.lanes, .keep_values = true}),
-      population_(population_of(context)) {
+      population_(training_images(context)) {
   logits_.resize(static_cast<std::size_t>(context.kernels.lanes * model.graph.classes));
 }
 
@@ -197,7 +196,7 @@ void ActivityRecorder::record(int images) {
 Work record_activity(const Model& model, const PassContext& context, int samples,
                      ActivityStatistics& statistics) {
   ActivityRecorder recorder(model, context, statistics);
-  const int count = std::min(samples, recorder.training_images());
+  const int count = std::min(samples, recorder.population());
   for (int done = 0; done < count;) {
     const int images = std::min(ActivityRecorder::kSlice, count - done);
     recorder.record(images);

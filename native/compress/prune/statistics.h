@@ -14,6 +14,9 @@
 
 namespace espalier {
 
+// Training images in use, as the trainer counts them. Error{kData} when there are none.
+int training_images(const PassContext& context);
+
 // Sums over samples of |g|, |w · g| and g², g = dL/dw, for every number of the trainable slab.
 class GradientStatistics {
  public:
@@ -81,7 +84,7 @@ class ActivityRecorder {
 
   // The next `images` of the shuffled training images, with the weights as they are now.
   void record(int images);
-  int training_images() const { return population_; }
+  int population() const { return population_; }
 
   static constexpr int kSlice = 16;
 

@@ -4,6 +4,7 @@
 //
 // Jacob et al. 2018 (fake quantization), Esser et al. 2020 (learned step sizes). Biases stay float.
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "compress/finetune.h"
@@ -14,6 +15,7 @@
 #include "compress/quantize/rewrite.h"
 #include "compress/share.h"
 #include "core/error.h"
+#include "core/math.h"
 #include "core/number_text.h"
 #include "ops/weights.h"
 #include "train/layers.h"
@@ -182,13 +184,27 @@ std::string bits_note(const Graph& graph) {
   return note;
 }
 
+// The gradient of a codebook's level is the sum over its weights. A learning rate that suits one weight is
+// too large for many: smaller by the root of how many share a level. What `given` says itself wins.
+std::vector<std::string> codebook_rates(const Graph& graph, const std::vector<std::string>& given) {
+  std::vector<std::string> rates;
+  for (const Node& node : graph.nodes) {
+    const QuantizationScheme* scheme = node.attributes.quantize.scheme;
+    if (!scheme || !scheme->codebook) continue;
+    const double shared = static_cast<double>(weight_of(node).size) / codebook_of(node)->size;
+    rates.push_back(node.name + "=" + shortened(1 / math::sqrt(std::max(shared, 1.0))));
+  }
+  rates.insert(rates.end(), given.begin(), given.end());
+  return rates;
+}
+
 // Puts the ranges into the fake_quantize layers; returns what the report says about them.
 std::string set_ranges(Model& model, const Graph& before, std::span<const int> values,
                        std::span<const Histogram> histograms, int bits, RangeMethod method) {
   std::string note;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Range range = choose_range(histograms[i], bits, method);
-    const real ends[] = {static_cast<real>(range.low), static_cast<real>(range.high)};
+    const std::array<real, 2> ends{static_cast<real>(range.low), static_cast<real>(range.high)};
     const Grid grid = kAffine.fit(ends, bits, RangeMethod::kMinMax);
     const std::string name = quantizer_name(before, values[i]);
     for (const Node& node : model.graph.nodes) {
@@ -196,8 +212,8 @@ std::string set_ranges(Model& model, const Graph& before, std::span<const int> v
       model.parameters.value[static_cast<std::size_t>(node.parameters[0].offset)] = grid.scale;
       model.parameters.value[static_cast<std::size_t>(node.parameters[1].offset)] = grid.offset;
     }
-    note += (note.empty() ? "" : ", ") + name.substr(0, name.size() - 9) + " " + shortened(range.low) +
-            " to " + shortened(range.high);
+    note += (note.empty() ? "" : ", ") + value_name(before, values[i]) + " " + shortened(range.low) + " to " +
+            shortened(range.high);
   }
   return note;
 }
@@ -256,7 +272,9 @@ Work run(PassContext& context, QuantizeOptions options) {
   if (options.qat > 0) {
     TrainingConfig config = context.training;
     config.epochs = options.qat;
-    co_await fine_tune(*context.model, context, config, {}, "quantization-aware training");
+    TrainingConfig aware = config;
+    aware.layer_rates = codebook_rates(context.model->graph, config.layer_rates);
+    co_await fine_tune(*context.model, context, aware, {}, "quantization-aware training");
     report.finetune_epochs = options.qat;
     report.accuracy_finetuned.emplace();
     co_await evaluate_model(*context.model, context, *report.accuracy_finetuned);

@@ -10,10 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string value_name(const Graph& graph, int value) {
-  return value == 0 ? "input" : graph.nodes[static_cast<std::size_t>(value - 1)].name;
-}
-
 // Rectifiers run in the same loop as the layer before them.
 bool is_rectifier(const Node& node) {
   return node.op == &kRelu || node.op == &kRelu6 || node.op == &kLeakyRelu;
@@ -50,6 +46,10 @@ bool is_output(const Graph& graph, int value) {
 }
 
 }  // namespace
+
+std::string value_name(const Graph& graph, int value) {
+  return value == 0 ? "input" : graph.nodes[static_cast<std::size_t>(value - 1)].name;
+}
 
 json explicit_spec(const Graph& graph) {
   json spec = to_spec(graph);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "train/trainer.h"
@@ -27,10 +28,13 @@ std::vector<int> quantized_values(const Graph& graph);
 nlohmann::json quantized_spec(const Graph& graph, std::span<const WeightQuantization> weights,
                               int activation_bits, bool learned);
 
+// The layer that gives a value, or "input".
+std::string value_name(const Graph& graph, int value);
+
 // The fake_quantize layer that quantized_spec() puts behind a value.
 std::string quantizer_name(const Graph& graph, int value);
 
-// Whether anything is quantized already.
+// Whether any weights or features are quantized.
 bool is_quantized(const Graph& graph);
 
 }  // namespace espalier
