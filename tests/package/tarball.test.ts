@@ -20,6 +20,17 @@ test('ten lines from the README train a network in Node', () => {
   expect(Number(/test accuracy ([\d.]+)/.exec(output)?.[1])).toBeGreaterThan(0.85);
 });
 
+test('the README compresses a network in Node', () => {
+  const readme = readFileSync(join(packageFolder, 'README.md'), 'utf8');
+  const snippet = /## Compression[^]*?```js\n([^]*?)```/.exec(readme)?.[1] ?? '';
+  project.write('compress.js', snippet);
+  const output = execFileSync('node', ['compress.js'], { cwd: project.folder, encoding: 'utf8' });
+  expect(output).toMatch(/^[a-z- ]+: \d+ of \d+$/m);
+  const [, bytes, accuracy] = /^(\d+) bytes, test accuracy ([\d.]+)$/m.exec(output) ?? [];
+  expect(Number(bytes)).toBeLessThan((9098 * 4) / 8);
+  expect(Number(accuracy)).toBeGreaterThan(0.8);
+});
+
 test('the tarball has what it needs and no sources', () => {
   const installed = join(project.folder, 'node_modules/espalier');
   for (const file of ['dist/index.js', 'dist/index.d.ts', 'wasm/espalier-simd.wasm', 'README.md']) {
@@ -41,7 +52,7 @@ test('the tarball has what it needs and no sources', () => {
 test('its types hold in a strict project', () => {
   project.write(
     'page.ts',
-    `import { createEngine, EspalierError, type Engine, type TrainingEvent } from 'espalier';
+    `import { createEngine, EspalierError, type Compression, type Engine, type TrainingEvent } from 'espalier';
      const engine: Engine = await createEngine({ kernels: 'plain', threads: 'auto' });
      const data = await engine.loadDataset({ kind: 'synthetic' });
      const model = await engine.createModel('small', { dataset: data });
@@ -54,6 +65,12 @@ test('its types hold in a strict project', () => {
        }
      };
      for await (const event of model.train(data, { epochs: 1 })) console.log(describe(event));
+     const pass: Compression = model.quantize(data, { scheme: 'ternary', weights: 2, qat: 1 });
+     for await (const { stage, etaSeconds = 0 } of pass) console.log(stage.length, etaSeconds.toFixed());
+     const { report, model: small } = await pass.done;
+     console.log(report.after.total.bytes, report.accuracy_control?.test, small.spec.name);
+     // @ts-expect-error: not a criterion
+     model.prune(data, { criterion: 'hope' });
      // @ts-expect-error: not a kernel
      createEngine({ kernels: 'fast' }).catch((error: EspalierError) => error.code === 'argument');`,
   );

@@ -29,6 +29,7 @@ interface PageResult {
   sha: string;
   aborted: number;
   longestGap: number;
+  compressed: { bits: number; sha: string; untouched: boolean; aborted: number; code: string };
   error: { code: string; where: string; isEspalierError: boolean };
 }
 
@@ -48,8 +49,20 @@ window.run = async (options) => {
     if (watching) setTimeout(tick, 4);
   })();
   await model.train(data, { epochs: 2 }).done;
-  watching = false;
   const sha = await model.weightsSha256();
+  const { model: small, report } = await model.quantize(data, { weights: 4, qat: 1, control: false }).done;
+  const pass = model.prune(data, { sparsity: 0.5, finetune: 1000, control: false });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const passBegin = performance.now();
+  await pass.abort();
+  const compressed = {
+    aborted: performance.now() - passBegin,
+    code: await pass.done.catch((e) => e.code),
+    bits: report.after.total.bits,
+    sha: await small.weightsSha256(),
+    untouched: (await model.weightsSha256()) === sha,
+  };
+  watching = false;
   const { accuracy } = await model.evaluate(data, 'test');
 
   const endless = model.train(data, { epochs: 1000 });
@@ -61,7 +74,7 @@ window.run = async (options) => {
   const error = await engine.createModel('nothing').catch(({ code, where }) => ({ code, where }));
   const isEspalierError = await engine.createModel('nothing').catch((e) => e instanceof EspalierError);
   await engine.dispose();
-  return { info: engine.info, accuracy, sha, aborted, longestGap, error: { ...error, isEspalierError } };
+  return { info: engine.info, accuracy, sha, aborted, longestGap, compressed, error: { ...error, isEspalierError } };
 };
 `;
 
@@ -102,6 +115,8 @@ function expectTrained(result: PageResult): void {
   expect(result.error).toEqual({ code: 'argument', where: 'nothing', isEspalierError: true });
   expect(result.aborted).toBeLessThan(100);
   expect(result.longestGap).toBeLessThan(100);
+  expect(result.compressed).toMatchObject({ bits: 4, untouched: true, code: 'aborted' });
+  expect(result.compressed.aborted).toBeLessThan(100);
 }
 
 describe('bundled', () => {
@@ -139,6 +154,8 @@ describe('bundled', () => {
     const result = await serve({ ...isolation, ...policy }, { kernels: 'plain', threads: 2 });
     expect(result.info.kernels).toBe('plain');
     expect(result.sha).toBe(await model.weightsSha256());
+    const small = await model.quantize(data, { weights: 4, qat: 1, control: false }).done;
+    expect(result.compressed.sha).toBe(await small.model.weightsSha256());
     await engine.dispose();
   });
 
