@@ -98,7 +98,7 @@ template <int Width = kWidth>
 ESPALIER_INLINE void sum_groups(const Lanes& a, real (&sums)[kLanes / 8]) {
   if constexpr (Width == 4) {
     // The tree's first step in registers.
-    const Vector q = a.v[0] + a.v[1];
+    const Vector q = a.v[0] + a.v[Width == 4 ? 1 : 0];
     sums[0] = (q[0] + q[2]) + (q[1] + q[3]);
   } else {
     alignas(64) real lanes[kLanes];
