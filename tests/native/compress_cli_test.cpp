@@ -333,7 +333,7 @@ TEST_F(CompressCli, OnATerminalALineMovesForEachStage) {
     setenv("TERM", "xterm", 1);
     if (chdir(folder.c_str()) != 0) _exit(126);
     become_espalier({"prune", "model.safetensors", "--data", "synthetic:2000", "--sparsity", "0.5",
-                     "--finetune", "40", "--no-control", "--threads", "1", "--out", "out.safetensors"});
+                     "--finetune", "15", "--no-control", "--threads", "1", "--out", "out.safetensors"});
   }
   const std::string text = drain(terminal);
   EXPECT_EQ(exit_status(child), 0) << text;
