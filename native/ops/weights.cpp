@@ -103,14 +103,27 @@ WeightGroup group_at(const WeightQuantization& q, std::int64_t rows, std::int64_
 }
 
 void fit_weights(const Node& node, RangeMethod method, real* value) {
+  fit_weights(node, method, value, 0, group_count(node));
+}
+
+void fit_weights(const Node& node, RangeMethod method, real* value, std::int64_t begin, std::int64_t end) {
   const WeightQuantization& q = node.attributes.quantize;
   if (q.scheme->codebook) return;
   const ParameterInfo* offset = grid_offset_of(node);
-  for_each_group(node, [&](const WeightGroup& group) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const WeightGroup group = group_at(q, rows_of(node), row_of(node), i);
     const Grid grid = q.scheme->fit(numbers(node, value, group), q.bits, method);
-    value[grid_scale_of(node)->offset + group.index] = grid.scale;
-    if (offset) value[offset->offset + group.index] = grid.offset;
-  });
+    value[grid_scale_of(node)->offset + i] = grid.scale;
+    if (offset) value[offset->offset + i] = grid.offset;
+  }
+}
+
+std::int64_t group_count(const Node& node) {
+  return group_count(node.attributes.quantize, rows_of(node), row_of(node));
+}
+
+std::int64_t groups_at_once(const Node& node) {
+  return std::max<std::int64_t>(1, kWeightsAtOnce * group_count(node) / weight_of(node).size);
 }
 
 void fake_quantize_weights(const Node& node, const real* value, real* effective) {

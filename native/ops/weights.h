@@ -44,6 +44,12 @@ WeightGroup group_at(const WeightQuantization& quantization, std::int64_t rows, 
 // Chooses every group's grid from the weights as they are now.
 // Codebooks are found by k-means instead (compress/share.h) and left alone.
 void fit_weights(const Node& node, RangeMethod method, real* value);
+// The same for the groups [begin, end) only: a moment's work of a long one.
+void fit_weights(const Node& node, RangeMethod method, real* value, std::int64_t begin, std::int64_t end);
+std::int64_t group_count(const Node& node);
+// Weights whose range is searched in a moment, and the groups that hold about so many.
+inline constexpr std::int64_t kWeightsAtOnce = 16384;
+std::int64_t groups_at_once(const Node& node);
 
 // The weights of `value`, quantized and dequantized, into the same place of `effective`.
 void fake_quantize_weights(const Node& node, const real* value, real* effective);

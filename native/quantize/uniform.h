@@ -25,6 +25,8 @@ inline real step_of(double range, std::int32_t intervals) {
 template <class Levels>
 struct Uniform {
   static constexpr int kCandidates = 80;
+  // Of a larger group, evenly spaced numbers stand for all: the range must not take longer than a moment.
+  static constexpr std::size_t kSampled = 16384;
 
   static real level(real x, const Grid& grid, real lowest, real highest) {
     const real code = round_half_even(std::clamp(x / grid.scale, real{-1e6}, real{1e6})) + grid.offset;
@@ -35,10 +37,12 @@ struct Uniform {
     const auto [low, high] = method == RangeMethod::kPercentile ? inner_range(values) : full_range(values);
     Grid best = Levels::grid(low, high, bits);
     if (method == RangeMethod::kMinMax || method == RangeMethod::kPercentile) return best;
-    const auto error = [values, bits](const Grid& grid) {
+    const std::size_t every = (values.size() + kSampled - 1) / kSampled;
+    const auto error = [values, bits, every](const Grid& grid) {
       const real lowest = Levels::lowest(bits), highest = Levels::highest(bits);
       double sum = 0;
-      for (const real x : values) {
+      for (std::size_t i = 0; i < values.size(); i += every) {
+        const real x = values[i];
         const double d = static_cast<double>(x) - level(x, grid, lowest, highest);
         sum += d * d;
       }

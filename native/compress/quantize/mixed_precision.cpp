@@ -105,8 +105,8 @@ std::vector<int> choose_precisions(std::span<const std::vector<PrecisionChoice>>
   return chosen;
 }
 
-void quantize_in_place(const Model& model, const Node& node, const WeightQuantization& q, RangeMethod method,
-                       CodebookStart start, std::uint64_t seed, real* value) {
+Work quantize_in_place(const Model& model, const Node& node, WeightQuantization q, RangeMethod method,
+                       CodebookStart start, std::uint64_t seed, Progress progress, real* value) {
   const ParameterInfo& weight = weight_of(node);
   const auto size = static_cast<std::size_t>(weight.size);
   real* numbers = value + weight.offset;
@@ -122,13 +122,18 @@ void quantize_in_place(const Model& model, const Node& node, const WeightQuantiz
         return std::abs(a - x) < std::abs(b - x);
       });
     }
-    return;
+    co_return;
   }
   const std::int64_t rows = weight.shape[0], row = weight.size / rows;
+  std::int64_t done = 0;
   for (std::int64_t i = 0; i < group_count(q, rows, row); ++i) {
     const WeightGroup group = group_at(q, rows, row, i);
     const std::span<const real> values(numbers + group.begin, static_cast<std::size_t>(group.size));
     q.scheme->fake_quantize(values, q.scheme->fit(values, q.bits, method), q.bits, numbers + group.begin);
+    done += group.size;
+    if (done < kWeightsAtOnce) continue;
+    done = 0;
+    co_yield progress;
   }
   for (std::size_t i = 0; mask && i < size; ++i) numbers[i] *= mask[i];
 }
@@ -184,8 +189,8 @@ Work search_precisions(const Model& model, const PassContext& context, Precision
     WeightQuantization quantization = search.weights[node.index];
     for (PrecisionChoice& choice : layers[i]) {
       quantization.bits = choice.bits;
-      quantize_in_place(candidate, node, quantization, search.method, search.start, context.training.seed,
-                        value.data());
+      co_await quantize_in_place(candidate, node, quantization, search.method, search.start,
+                                 context.training.seed, progress, value.data());
       double quantized_loss = 0;
       co_await measure_loss(candidate, context, images, progress, quantized_loss);
       choice.cost = std::max(quantized_loss - loss, 0.0);

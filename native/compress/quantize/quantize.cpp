@@ -163,14 +163,19 @@ WeightQuantization weight_quantization(const QuantizeOptions& options, int bits)
   return q;
 }
 
-void fit_layer(Model& model, const Node& node, const QuantizeOptions& options, std::uint64_t seed) {
+Work fit_layer(Model& model, const Node& node, const QuantizeOptions& options, std::uint64_t seed,
+               Progress progress) {
   real* value = model.parameters.value.data();
   const auto& mask = model.parameters.mask;
   if (node.attributes.quantize.scheme->codebook) {
     share_weights(node, codebook_start(options.initialization), seed, value,
                   mask.empty() ? nullptr : mask.data());
-  } else {
-    fit_weights(node, range_method(options.calibrate), value);
+    co_return;
+  }
+  const std::int64_t count = group_count(node), at_once = groups_at_once(node);
+  for (std::int64_t begin = 0; begin < count; begin += at_once) {
+    fit_weights(node, range_method(options.calibrate), value, begin, std::min(begin + at_once, count));
+    co_yield progress;
   }
 }
 
@@ -252,8 +257,7 @@ Work run(PassContext& context, QuantizeOptions options) {
   for (const Node& node : model->graph.nodes) {
     progress.done = node.index;
     if (!node.attributes.quantize.scheme) continue;
-    fit_layer(*model, node, options, context.training.seed);
-    co_yield progress;
+    co_await fit_layer(*model, node, options, context.training.seed, progress);
   }
   report.notes.emplace_back("bits", bits_note(model->graph));
 
