@@ -1,3 +1,8 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
   createEngine,
   EspalierError,
@@ -166,6 +171,46 @@ describe('the passes', () => {
       return small.weightsSha256();
     };
     expect(await run(true)).toBe(await run(false));
+  });
+});
+
+describe('the native command line', () => {
+  const native = fileURLToPath(new URL('../../build/native/espalier', import.meta.url));
+  const folder = mkdtempSync(join(tmpdir(), 'espalier-passes-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test.runIf(existsSync(native))('compresses the same file to the same bits', async () => {
+    const dataset = await digits(engine, 1200, 200);
+    const model = await engine.createModel('mobile', { dataset });
+    await model.train(dataset, { epochs: 1 }).done;
+    const file = join(folder, 'model.safetensors');
+    writeFileSync(file, await model.save());
+    const out = join(folder, 'out.safetensors');
+    const run = (words: string[]): string => {
+      const options = ['--data', 'synthetic:1200', '--seed', '1', '--kernels', 'plain', '--lr', '0.01'];
+      const text = execFileSync(native, [...words, ...options, '--out', out, '--json'], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      return (JSON.parse(text) as { weights_sha256: string }).weights_sha256;
+    };
+    const training = { learning_rate: 0.01, seed: 1 };
+    const pruned = await model.prune(
+      dataset,
+      { sparsity: 0.7, criterion: 'taylor', finetune: 1, control: false },
+      { training },
+    ).done;
+    expect(await pruned.model.weightsSha256()).toBe(
+      run(['prune', file, ...'--sparsity 0.7 --criterion taylor --finetune 1 --no-control'.split(' ')]),
+    );
+    const quantized = await model.quantize(
+      dataset,
+      { weights: 4, activations: '8', qat: 1, control: false },
+      { training },
+    ).done;
+    expect(await quantized.model.weightsSha256()).toBe(
+      run(['quantize', file, ...'--weights 4 --activations 8 --qat 1 --no-control'.split(' ')]),
+    );
   });
 });
 
