@@ -33,7 +33,6 @@ struct Matrix {
   int group_of(int row) const { return row / (rows / groups); }
 };
 
-
 bool sees_padding(const Node& node) {
   const Attributes& a = node.attributes;
   const Shape &in = node.in_shape(), &out = node.out_shape;
