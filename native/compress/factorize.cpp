@@ -86,12 +86,7 @@ std::string described(const Factors& factors, int rank) {
 
 Work run(PassContext& context, FactorizeOptions options) {
   Report& report = context.report;
-  report.pass = "factorize";
-  report.model = context.model->graph.name;
-  report.seed = context.training.seed;
-  report.before = measure(*context.model);
-  report.accuracy_before.emplace();
-  co_await evaluate_model(*context.model, context, *report.accuracy_before);
+  co_await begin_report(context, "factorize");
 
   const Graph& graph = context.model->graph;
   const std::vector<bool> named = layers_named(graph, options.layers, "layers");
@@ -126,14 +121,9 @@ Work run(PassContext& context, FactorizeOptions options) {
   if (options.finetune > 0) {
     TrainingConfig config = context.training;
     config.epochs = options.finetune;
-    co_await fine_tune(*context.model, context, config);
-    report.finetune_epochs = options.finetune;
-    report.accuracy_finetuned.emplace();
-    co_await evaluate_model(*context.model, context, *report.accuracy_finetuned);
-    if (options.control) co_await fine_tune_control(*original, context, config);
+    co_await fine_tune_result(context, config, options.control ? original.get() : nullptr);
   }
-  report.after = measure(*context.model);
-  report.revived = revived_weights(*context.model);
+  end_report(context);
 }
 
 Work start(PassContext& context, const nlohmann::json& json) {

@@ -48,6 +48,33 @@ Work fine_tune_control(const Model& original, PassContext& context, TrainingConf
   co_await evaluate_model(*control, context, *context.report.accuracy_control);
 }
 
+Work begin_report(PassContext& context, std::string_view pass) {
+  Report& report = context.report;
+  report.pass = pass;
+  report.model = context.model->graph.name;
+  report.seed = context.training.seed;
+  report.before = measure(*context.model);
+  report.accuracy_before.emplace();
+  co_await evaluate_model(*context.model, context, *report.accuracy_before);
+}
+
+Work fine_tune_result(PassContext& context, TrainingConfig config, const Model* original,
+                      std::string_view stage) {
+  co_await fine_tune(*context.model, context, config, {}, stage);
+  context.report.finetune_epochs = config.epochs;
+  context.report.accuracy_finetuned.emplace();
+  co_await evaluate_model(*context.model, context, *context.report.accuracy_finetuned);
+  if (!original) co_return;
+  TrainingConfig plain = context.training;
+  plain.epochs = config.epochs;
+  co_await fine_tune_control(*original, context, plain);
+}
+
+void end_report(PassContext& context) {
+  context.report.after = measure(*context.model);
+  context.report.revived = revived_weights(*context.model);
+}
+
 std::unique_ptr<Model> copy_of(const Model& model) { return std::make_unique<Model>(model); }
 
 }  // namespace espalier

@@ -30,6 +30,15 @@ Work fine_tune(Model& model, const PassContext& context, TrainingConfig config,
 Work fine_tune_control(const Model& original, PassContext& context, TrainingConfig config,
                        TrainingTerms terms = {});
 
+// The frame of a pass. At its beginning: what the report says of the model as it is.
+Work begin_report(PassContext& context, std::string_view pass);
+// Trains what the pass left by `config` and, unless `original` is null, the control as long by
+// context.training.
+Work fine_tune_result(PassContext& context, TrainingConfig config, const Model* original,
+                      std::string_view stage = "fine-tune");
+// At its end.
+void end_report(PassContext& context);
+
 // A copy of the model: the same graph, parameters and masks.
 std::unique_ptr<Model> copy_of(const Model& model);
 

@@ -11,58 +11,46 @@
 #include <algorithm>
 #include <cmath>
 
-#include "quantize/scheme.h"
+#include "quantize/levels.h"
 
 namespace espalier {
 namespace {
 
-std::int32_t lowest(int) { return 0; }
-std::int32_t highest(int bits) { return (1 << bits) - 1; }
+struct Article {
+  static std::int32_t lowest(int) { return 0; }
+  static std::int32_t highest(int bits) { return (1 << bits) - 1; }
 
-Grid fit(std::span<const real> values, int bits, RangeMethod) {
-  if (values.empty()) return {};
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  const double range = static_cast<double>(*high) - static_cast<double>(*low);
-  const double step = range / highest(bits);
-  real scale = static_cast<real>(step);
-  // Rounded down, or the floor would keep xmin from bmax.
-  if (scale > step) scale = std::nextafter(scale, real{0});
-  return {scale, *high};
-}
+  static Grid fit(std::span<const real> values, int bits, RangeMethod) {
+    if (values.empty()) return {};
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    const double range = static_cast<double>(*high) - static_cast<double>(*low);
+    const double step = range / highest(bits);
+    real scale = static_cast<real>(step);
+    // Rounded down, or the floor would keep xmin from bmax.
+    if (scale > step) scale = std::nextafter(scale, real{0});
+    return {scale, *high};
+  }
 
-// A constant tensor (xmax = xmin) has one level: itself.
-std::int32_t code(real x, const Grid& grid, int bits) {
-  if (!(grid.scale > 0)) return 0;
-  const double q = std::floor((static_cast<double>(grid.offset) - x) / grid.scale);
-  return static_cast<std::int32_t>(std::clamp(q, 0.0, static_cast<double>(highest(bits))));
-}
-real level(std::int32_t q, const Grid& grid) { return grid.offset - static_cast<real>(q) * grid.scale; }
-
-void quantize(std::span<const real> values, const Grid& grid, int bits, std::int32_t* codes) {
-  for (std::size_t i = 0; i < values.size(); ++i) codes[i] = code(values[i], grid, bits);
-}
-void dequantize(std::span<const std::int32_t> codes, const Grid& grid, int, real* values) {
-  for (std::size_t i = 0; i < codes.size(); ++i) values[i] = level(codes[i], grid);
-}
-void fake_quantize(std::span<const real> values, const Grid& grid, int bits, real* out) {
-  for (std::size_t i = 0; i < values.size(); ++i) out[i] = level(code(values[i], grid, bits), grid);
-}
-// The range is that of the numbers themselves: nothing is clipped.
-double backward(std::span<const real>, const Grid&, int, real*) { return 0; }
+  // A constant tensor (xmax = xmin) has one level: itself.
+  static std::int32_t code(real x, const Grid& grid, int bits) {
+    if (!(grid.scale > 0)) return 0;
+    const double q = std::floor((static_cast<double>(grid.offset) - x) / grid.scale);
+    return static_cast<std::int32_t>(std::clamp(q, 0.0, static_cast<double>(highest(bits))));
+  }
+  static real level(std::int32_t q, const Grid& grid) {
+    return grid.offset - static_cast<real>(q) * grid.scale;
+  }
+};
 
 }  // namespace
 
-constinit const QuantizationScheme kArticle{
-    .name = "article",
-    .summary = "The source article's: floors from the maximum downwards; zero is not a level.",
-    .exact_zero = false,
-    .offset = "maximum",
-    .fit = fit,
-    .quantize = quantize,
-    .dequantize = dequantize,
-    .fake_quantize = fake_quantize,
-    .backward = backward,
-    .lowest_code = lowest,
-    .highest_code = highest};
+constinit const QuantizationScheme kArticle = [] {
+  QuantizationScheme row = level_scheme<Article>();
+  row.name = "article";
+  row.summary = "The source article's: floors from the maximum downwards; zero is not a level.";
+  row.exact_zero = false;
+  row.offset = "maximum";
+  return row;
+}();
 
 }  // namespace espalier

@@ -9,13 +9,10 @@
 #include <functional>
 #include <vector>
 
-#include "quantize/scheme.h"
+#include "quantize/levels.h"
 
 namespace espalier {
 namespace {
-
-std::int32_t lowest(int) { return -1; }
-std::int32_t highest(int) { return 1; }
 
 // Pruned weights are zero already and say nothing about the others.
 std::vector<double> sizes_of(std::span<const real> values) {
@@ -43,59 +40,53 @@ Grid least_squares(std::vector<double> sizes) {
   return grid;
 }
 
-Grid fit(std::span<const real> values, int, RangeMethod method) {
-  const std::vector<double> sizes = sizes_of(values);
-  if (sizes.empty()) return {};
-  if (method != RangeMethod::kMinMax) return least_squares(sizes);
-  double sum = 0;
-  for (const double size : sizes) sum += size;
-  const double threshold = 0.7 * sum / static_cast<double>(sizes.size());
-  double large = 0;
-  std::int64_t count = 0;
-  for (const double size : sizes) {
-    if (size <= threshold) continue;
-    large += size;
-    ++count;
-  }
-  return {static_cast<real>(large / static_cast<double>(count)), static_cast<real>(threshold)};
-}
+struct Ternary {
+  static std::int32_t lowest(int) { return -1; }
+  static std::int32_t highest(int) { return 1; }
 
-std::int32_t code(real x, const Grid& grid) { return std::abs(x) <= grid.offset ? 0 : x > 0 ? 1 : -1; }
+  static Grid fit(std::span<const real> values, int, RangeMethod method) {
+    const std::vector<double> sizes = sizes_of(values);
+    if (sizes.empty()) return {};
+    if (method != RangeMethod::kMinMax) return least_squares(sizes);
+    double sum = 0;
+    for (const double size : sizes) sum += size;
+    const double threshold = 0.7 * sum / static_cast<double>(sizes.size());
+    double large = 0;
+    std::int64_t count = 0;
+    for (const double size : sizes) {
+      if (size <= threshold) continue;
+      large += size;
+      ++count;
+    }
+    return {static_cast<real>(large / static_cast<double>(count)), static_cast<real>(threshold)};
+  }
 
-void quantize(std::span<const real> values, const Grid& grid, int, std::int32_t* codes) {
-  for (std::size_t i = 0; i < values.size(); ++i) codes[i] = code(values[i], grid);
-}
-void dequantize(std::span<const std::int32_t> codes, const Grid& grid, int, real* values) {
-  for (std::size_t i = 0; i < codes.size(); ++i) values[i] = static_cast<real>(codes[i]) * grid.scale;
-}
-void fake_quantize(std::span<const real> values, const Grid& grid, int, real* out) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    out[i] = static_cast<real>(code(values[i], grid)) * grid.scale;
+  static std::int32_t code(real x, const Grid& grid, int) {
+    return std::abs(x) <= grid.offset ? 0 : x > 0 ? 1 : -1;
   }
-}
-// level = scale · code, so d level / d scale is the code; the threshold stays.
-double backward(std::span<const real> values, const Grid& grid, int, real* gradient) {
-  double sum = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    sum += static_cast<double>(gradient[i]) * code(values[i], grid);
+  static real level(std::int32_t code, const Grid& grid) { return static_cast<real>(code) * grid.scale; }
+
+  // level = scale · code, so d level / d scale is the code; the threshold stays.
+  static double backward(std::span<const real> values, const Grid& grid, int bits, real* gradient) {
+    double sum = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      sum += static_cast<double>(gradient[i]) * code(values[i], grid, bits);
+    }
+    return sum;
   }
-  return sum;
-}
+};
 
 }  // namespace
 
-constinit const QuantizationScheme kTernary{.name = "ternary",
-                                            .summary = "-scale, 0 or scale, by a threshold.",
-                                            .min_bits = 2,
-                                            .max_bits = 2,
-                                            .learnable = true,
-                                            .offset = "threshold",
-                                            .fit = fit,
-                                            .quantize = quantize,
-                                            .dequantize = dequantize,
-                                            .fake_quantize = fake_quantize,
-                                            .backward = backward,
-                                            .lowest_code = lowest,
-                                            .highest_code = highest};
+constinit const QuantizationScheme kTernary = [] {
+  QuantizationScheme row = level_scheme<Ternary>();
+  row.name = "ternary";
+  row.summary = "-scale, 0 or scale, by a threshold.";
+  row.min_bits = row.max_bits = 2;
+  row.learnable = true;
+  row.offset = "threshold";
+  row.backward = Ternary::backward;
+  return row;
+}();
 
 }  // namespace espalier

@@ -345,12 +345,7 @@ Work run(PassContext& context, PruneOptions options, PruneSettings settings, std
          std::unique_ptr<Pruner> owned_pruner) {
   Pruner& pruner = *owned_pruner;
   Report& report = context.report;
-  report.pass = "prune";
-  report.model = context.model->graph.name;
-  report.seed = context.training.seed;
-  report.before = measure(*context.model);
-  report.accuracy_before.emplace();
-  co_await evaluate_model(*context.model, context, *context.report.accuracy_before);
+  co_await begin_report(context, "prune");
 
   TrainingConfig training = context.training;
   training.epochs = options.finetune;

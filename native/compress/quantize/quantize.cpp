@@ -225,12 +225,7 @@ std::string set_ranges(Model& model, const Graph& before, std::span<const int> v
 
 Work run(PassContext& context, QuantizeOptions options) {
   Report& report = context.report;
-  report.pass = "quantize";
-  report.model = context.model->graph.name;
-  report.seed = context.training.seed;
-  report.before = measure(*context.model);
-  report.accuracy_before.emplace();
-  co_await evaluate_model(*context.model, context, *report.accuracy_before);
+  co_await begin_report(context, "quantize");
   const std::unique_ptr<Model> original = std::move(context.model);
 
   // A float model without batch norm, and how its weights are to be quantized.
@@ -276,16 +271,11 @@ Work run(PassContext& context, QuantizeOptions options) {
   if (options.qat > 0) {
     TrainingConfig config = context.training;
     config.epochs = options.qat;
-    TrainingConfig aware = config;
-    aware.layer_rates = codebook_rates(context.model->graph, config.layer_rates);
-    co_await fine_tune(*context.model, context, aware, {}, "quantization-aware training");
-    report.finetune_epochs = options.qat;
-    report.accuracy_finetuned.emplace();
-    co_await evaluate_model(*context.model, context, *report.accuracy_finetuned);
-    if (options.control) co_await fine_tune_control(*original, context, config);
+    config.layer_rates = codebook_rates(context.model->graph, config.layer_rates);
+    co_await fine_tune_result(context, config, options.control ? original.get() : nullptr,
+                              "quantization-aware training");
   }
-  report.after = measure(*context.model);
-  report.revived = revived_weights(*context.model);
+  end_report(context);
 }
 
 Work start(PassContext& context, const nlohmann::json& json) {
