@@ -81,7 +81,11 @@ class Training {
       dataset_ = options_.data.open(config_.seed);
       check_same_model();
     }
-    trainer_ = std::make_unique<Trainer>(*model_, dataset_, config_, kernels_, pool_);
+    try {
+      trainer_ = std::make_unique<Trainer>(*model_, dataset_, config_, kernels_, pool_);
+    } catch (const Error& error) {
+      options_.training.rethrow(error);
+    }
     if (state_) resume(*trainer_, *state_, options_.resume);
     first_step_ = trainer_->step_count();
   }

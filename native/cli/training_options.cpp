@@ -34,6 +34,10 @@ constexpr TrainingOption kOptions[] = {
     {"--augment", "augment", OptionKind::kText, "Augmentations, each with an amount: shift:2,rotation:10"},
     {"--seed", "seed", OptionKind::kWhole, "Seed of everything random"},
     {"--limit", "limit", OptionKind::kWhole, "Use only the first so many training images; 0 uses all"},
+    {"--freeze", "freeze", OptionKind::kList,
+     "Layers that keep their parameters: names, or beginnings of names with a *"},
+    {"--layer-rates", "layer_rates", OptionKind::kList,
+     "Factors on the learning rate of some layers: \"conv1=0.1\""},
 };
 
 // Where a model that is trained already begins: below its first rate, at momentum's 0.01.
@@ -54,7 +58,7 @@ std::string summary_of(const TrainingOption& option, TrainingUse use) {
 
 std::string default_text(const TrainingOption& option, TrainingUse use) {
   const std::string_view field = option.field;
-  if (field == "learning_rate") return "";
+  if (field == "learning_rate" || option.kind == OptionKind::kList) return "";
   if (field == "seed" && use == TrainingUse::kFineTuning) return "";
   const json value = to_json(TrainingConfig{})[option.field];
   std::string text = value.is_string() ? value.get<std::string>() : value.dump();
@@ -78,6 +82,7 @@ void TrainingOptions::add_to(CLI::App& app, TrainingUse use) {
   for (const TrainingOption& option : kOptions) {
     const std::string_view field = option.field;
     if (tuning && field == "epochs") continue;
+    if (app.get_option_no_throw(option.flag) && field != "schedule") continue;  // the pass has its own
     options_.add(app,
                  {.flag = tuning && field == "schedule" ? "--lr-schedule" : option.flag,
                   .field = option.field,

@@ -16,6 +16,7 @@
 
 #include "cli_fixture.h"
 #include "data/load.h"
+#include "io/safetensors.h"
 #include "kernels/kernels.h"
 
 namespace espalier {
@@ -251,6 +252,29 @@ TEST_F(Cli, TrainingInJsonIsOneObjectWithEverything) {
   const json inspected = run_json({"inspect", "small.safetensors"});
   EXPECT_EQ(inspected["weights_sha256"], result["weights_sha256"]);
   EXPECT_EQ(inspected["training"]["step"], result["steps"]);
+}
+
+TEST_F(Cli, FrozenLayersKeepTheirWeightsAndUnknownOnesAreNamed) {
+  const auto weights = [this](const char* file) {
+    const std::vector<std::uint8_t> bytes = read_file((folder / file).string());
+    const TensorFile tensors = read_safetensors({file, bytes});
+    return std::pair(tensors.find("conv1.weight")->values, tensors.find("fc.weight")->values);
+  };
+  run_json(with(kSmallTraining, {"--out", "all.safetensors", "--save-early", "1"}));
+  run_json(
+      with(kSmallTraining, {"--out", "frozen.safetensors", "--freeze", "conv*", "--layer-rates", "fc=0.5"}));
+  const auto early = weights("all.early.safetensors"), all = weights("all.safetensors");
+  const auto frozen = weights("frozen.safetensors");
+  EXPECT_NE(early.first, all.first);
+  EXPECT_NE(frozen.first, all.first);
+  EXPECT_NE(frozen.second, all.second);
+  run_json(with(kSmallTraining, {"--out", "again.safetensors", "--freeze", "conv1,conv2", "--lr", "0.001"}));
+  EXPECT_EQ(weights("again.safetensors").first, frozen.first) << "those of the seed";
+  EXPECT_NE(weights("again.safetensors").second, frozen.second);
+
+  const Result refused = run(with(kSmallTraining, {"--freeze", "dense*"}));
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.err.find("--freeze: names \"dense*\""), std::string::npos) << refused.err;
 }
 
 TEST_F(Cli, ASummaryForPeopleHasNoControlCharactersInAPipe) {
