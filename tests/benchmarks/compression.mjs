@@ -44,7 +44,8 @@ function original(model, seed) {
 function pass(name, model, text, which = seeds) {
   return which.map((seed) => {
     const source = original(model, seed);
-    return { source, ...experiments.run([name, source.file, ...mnist, ...words(text), '--seed', `${seed}`]) };
+    const result = experiments.run([name, source.file, ...mnist, ...words(text), '--seed', `${seed}`]);
+    return { ...result, original: source };
   });
 }
 
@@ -111,7 +112,7 @@ const sections = {
           const seed = five[i];
           const bytes = reportOf(result).after.total.bytes;
           return experiments.run([
-            ...['quantize', result.source.file, ...mnist, '--bytes', `${bytes}`, '--activations', 'float'],
+            ...['quantize', result.original.file, ...mnist, '--bytes', `${bytes}`, '--activations', 'float'],
             ...['--seed', `${seed}`],
           ]);
         });
