@@ -282,7 +282,7 @@ const sections = {
     const resnet = low('resnet', '--epochs 6 --augment standard --lr 0.05');
     const few = '--per-class 10 --epochs 60 --batch 10';
     const upper = '--freeze stem*,stage1*,stage2*';
-    // Learning rates are the best ones of 0.002, 0.005, 0.01, 0.02, 0.05 on validation images, for each cell.
+    // Learning rates are the best of two to five that were tried for each cell, on validation images.
     const rows = [];
     for (const [task, source, classes, freeze, augment, rate, scratchRate, claimed] of [
       ['`resnet`, 0-4 to 5-9', resnet, '--classes 5-9', upper, 'none', 0.02, 0.02, true],
