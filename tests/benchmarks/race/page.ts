@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import type { Images, LoadOptions, Material, Network, Remote, Setup } from '../../../web/race/src';
+import type { Images, LoadOptions, Material, Network, Remote, Runner, Setup } from '../../../web/race/src';
 import type * as Race from '../../../web/race/src';
 import { openPackagePage } from '../../e2e/package-page';
 import { repository } from '../../e2e/server';
@@ -14,6 +14,7 @@ interface Store {
   race: typeof Race;
   material: Material;
   remotes: Map<string, Remote>;
+  runners: Map<string, Runner>;
 }
 declare global {
   var store: Store;
@@ -22,16 +23,17 @@ declare global {
 export interface RacePage {
   page: Page;
   browser: string;
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 export async function openRacePage(): Promise<RacePage> {
   const { page, close } = await openPackagePage(raceFolder);
   // As text: what compiles this file would change the import.
   await page.evaluate(
-    `import('/race.js').then((race) => { globalThis.store = { race, remotes: new Map() }; })`,
+    `import('/race.js').then((race) => { globalThis.store = { race, remotes: new Map(), runners: new Map() }; })`,
   );
-  const browser = `Chromium ${page.context().browser()?.version() ?? (await page.evaluate(() => navigator.userAgent))}`;
+  const agent = await page.evaluate(() => navigator.userAgent);
+  const browser = `Chromium ${page.context().browser()?.version() ?? /Chrome\/([\d.]+)/.exec(agent)?.[1] ?? ''}`;
   return { page, browser, close };
 }
 
@@ -46,7 +48,7 @@ export async function prepareMaterial({ page }: RacePage, presets: string[], cou
 
 /** Numbers and bytes of the material, for those outside the browser. */
 export async function fetchMaterial({ page }: RacePage, preset: string) {
-  const { file, images, labels, mean, deviation, order } = await page.evaluate((preset) => {
+  const { file, images, labels, ...rest } = await page.evaluate((preset) => {
     const text = (bytes: Uint8Array) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
     const { networks, images } = store.material;
     const network = networks[preset]!;
@@ -57,10 +59,11 @@ export async function fetchMaterial({ page }: RacePage, preset: string) {
       mean: network.spec.input.mean?.[0] ?? 0,
       deviation: network.spec.input.standard_deviation?.[0] ?? 1,
       order: Object.keys(network.parameters),
+      spec: network.spec,
     };
   }, preset);
   const bytes = (text: string) => Buffer.from(text, 'base64');
-  return { file: bytes(file), images: bytes(images), labels: bytes(labels), mean, deviation, order };
+  return { file: bytes(file), images: bytes(images), labels: bytes(labels), ...rest };
 }
 
 export interface Opening {
@@ -144,5 +147,43 @@ export function timeInferenceFromPage({ page }: RacePage, key: string, count: nu
       return { count: calls, seconds: (performance.now() - begin) / 1000 };
     },
     [key, count, seconds] as const,
+  );
+}
+
+/** Espalier as a page has it: its own worker behind the public calls. */
+export async function timeEspalierFromPage(
+  { page }: RacePage,
+  preset: string,
+  count: number,
+  seconds: number,
+) {
+  return page.evaluate(
+    async ([preset, count, seconds]) => {
+      const { race, material } = store;
+      const images = race.firstImages(material.images, count);
+      let runner = store.runners.get(preset);
+      if (!runner) {
+        const load = await race.contestants.find(({ id }) => id === 'espalier')!.load();
+        const loaded = await load({ threads: 1, kernels: 'relaxed', worker: true });
+        const setup = {
+          network: material.networks[preset]!,
+          images,
+          batch: 64,
+          learningRate: 0,
+          momentum: 0,
+        };
+        runner = await loaded.start(setup);
+        store.runners.set(preset, runner);
+      }
+      const input = { ...images, floats: new Float32Array() };
+      const begin = performance.now();
+      let calls = 0;
+      while (performance.now() - begin < 1000 * seconds) {
+        await runner.infer(input);
+        ++calls;
+      }
+      return { count: calls, seconds: (performance.now() - begin) / 1000 };
+    },
+    [preset, count, seconds] as const,
   );
 }

@@ -41,15 +41,19 @@ export interface Check {
   trainingFailure?: string;
 }
 
+/** From a page with the data in hand until the test images are told apart so well. */
 export interface Accuracy {
   entry: string;
-  network: string;
+  /** How it trains. */
+  recipe: string;
   target: number;
-  options: string;
-  /** Of training, without evaluation; absent when it was given up. */
-  seconds?: number;
-  images: number;
-  accuracy: number;
+  runs: {
+    seed: number;
+    /** Loading, starting and training, without evaluations; of all of it, when the target was not reached. */
+    seconds: number;
+    images: number;
+    accuracy: number;
+  }[];
 }
 
 export interface Results {

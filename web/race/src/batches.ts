@@ -15,7 +15,7 @@ export class Batches {
   readonly #floatOf: Float32Array;
   readonly #order: Uint32Array;
   readonly #batch: Batch;
-  readonly #random = generator(1);
+  readonly #random: () => number;
   #next: number;
 
   constructor(setup: Setup) {
@@ -23,6 +23,7 @@ export class Batches {
     this.#size = imageSize(setup.network.spec);
     this.#floatOf = floatsOf(setup.network.spec);
     this.#order = Uint32Array.from({ length: setup.images.count }, (_, index) => index);
+    this.#random = generator(setup.seed ?? 1);
     this.#next = setup.images.count;
     this.#batch = {
       floats: new Float32Array(setup.batch * this.#size),

@@ -31,7 +31,9 @@ export interface Setup {
   batch: number;
   learningRate: number;
   momentum: number;
-  /** Another way to train, for those who have more than one: an Espalier recipe. */
+  /** Of the shuffling; default 1. */
+  seed?: number;
+  /** Espalier's options in place of the rate and momentum above. */
   recipe?: TrainingConfig;
 }
 

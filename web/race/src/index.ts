@@ -3,5 +3,5 @@
 export type * from './contestant';
 export type { Timing } from './racer';
 export { contestants } from './contestants';
-export { firstImages, networks, prepare, type Material, type NetworkName } from './material';
+export { firstImages, makeNetwork, networks, prepare, type Material, type NetworkName } from './material';
 export { Remote } from './remote';

@@ -18,17 +18,12 @@ export interface Material {
   images: Images;
 }
 
-/** The presets by name, with weights from the seed, and so many built-in digits. */
-export async function prepare(presets: readonly string[], count: number, seed = 1): Promise<Material> {
+/** The presets by name, and so many built-in digits. */
+export async function prepare(presets: readonly string[], count: number): Promise<Material> {
+  const made: Record<string, Network> = {};
+  for (const preset of presets) made[preset] = await makeNetwork(preset, 1);
   const engine = await createEngine({ threads: 1, kernels: 'plain' });
   try {
-    const catalog = await engine.catalog();
-    const made: Record<string, Network> = {};
-    for (const preset of presets) {
-      const spec = catalog.presets.find(({ name }) => name === preset)?.spec;
-      if (!spec) throw new Error(`There is no preset "${preset}".`);
-      made[preset] = await createNetwork(engine, spec, seed);
-    }
     const dataset = await engine.loadDataset({
       kind: 'synthetic',
       train: Math.ceil((count * 12) / 11) + 1,
@@ -42,9 +37,23 @@ export async function prepare(presets: readonly string[], count: number, seed = 
   }
 }
 
-async function createNetwork(engine: Engine, preset: ModelSpec, seed: number): Promise<Network> {
-  const spec = { ...preset, input: { ...preset.input, ...normalisation } };
-  const model = await engine.createModel(spec, { seed });
+/** A preset's name or a spec, with weights from the seed. */
+export async function makeNetwork(model: string | ModelSpec, seed: number): Promise<Network> {
+  const engine = await createEngine({ threads: 1, kernels: 'plain' });
+  try {
+    const spec =
+      typeof model === 'string'
+        ? (await engine.catalog()).presets.find(({ name }) => name === model)?.spec
+        : model;
+    if (!spec) throw new Error(`There is no preset "${model as string}".`);
+    return await createNetwork(engine, spec, seed);
+  } finally {
+    await engine.dispose();
+  }
+}
+
+async function createNetwork(engine: Engine, given: ModelSpec, seed: number): Promise<Network> {
+  const model = await engine.createModel({ ...given, input: { ...given.input, ...normalisation } }, { seed });
   const { tensors } = await model.inspect();
   const parameters: Record<string, Parameter> = {};
   for (const { name } of tensors) parameters[name] = await model.tensor(name);

@@ -7,8 +7,8 @@ const racer = new Racer();
 
 self.addEventListener('message', (event: MessageEvent<Request>) => {
   const { id, method, args } = event.data;
-  const call = racer[method] as (...args: unknown[]) => Promise<unknown>;
-  call.apply(racer, args).then(
+  const call = (racer[method] as (...args: unknown[]) => Promise<unknown>).bind(racer);
+  call(...args).then(
     (result) => answer({ id, result }),
     (error: unknown) => answer({ id, error: error instanceof Error ? error.message : String(error) }),
   );

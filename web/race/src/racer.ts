@@ -29,9 +29,9 @@ export class Racer {
   }
 
   async train(steps: number): Promise<void> {
-    const { train } = this.#running();
-    if (!train) throw new Error('It cannot train.');
-    await train(steps);
+    const runner = this.#running();
+    if (!runner.train) throw new Error('It cannot train.');
+    await runner.train(steps);
   }
 
   /** Mean cross-entropy with the present weights, from the probabilities that it gives. */
@@ -85,7 +85,7 @@ export class Racer {
     const input = this.#input;
     const begin = performance.now();
     let count = 0;
-    let now = begin;
+    let now: number;
     do {
       await runner.infer(input);
       ++count;

@@ -9,24 +9,21 @@ export async function load({ threads, kernels = 'relaxed', worker = false }: Loa
 }
 
 async function start(engine: Engine, setup: Setup): Promise<Runner> {
-  const { network, images, batch, learningRate, momentum, recipe } = setup;
+  const { network, images, batch, learningRate, momentum, seed = 1 } = setup;
+  const recipe = setup.recipe ?? {
+    epochs: 1_000_000,
+    batch_size: batch,
+    learning_rate: learningRate,
+    optimizer: 'momentum',
+    momentum,
+    schedule: 'constant',
+  };
   const dataset = await exactly(engine, images);
   const model = await engine.loadModel(network.file);
   let training: Training | undefined;
   return {
     async train(steps) {
-      training ??= await paused(
-        model.train(dataset, {
-          epochs: 1_000_000,
-          batch_size: batch,
-          learning_rate: learningRate,
-          optimizer: 'momentum',
-          momentum,
-          schedule: 'constant',
-          validate: false,
-          ...recipe,
-        }),
-      );
+      training ??= await paused(model.train(dataset, { ...recipe, seed, validate: false }));
       await training.step(steps);
     },
     infer: ({ pixels, count }: Input) => model.predict(pixels, count),

@@ -1,5 +1,9 @@
 // Everybody in the race. A library is fetched only when somebody loads it.
 
+/// <reference types="vite/client" />
+// eslint-disable-next-line @typescript-eslint/triple-slash-reference -- whoever imports this needs these types
+/// <reference path="../peers.d.ts" />
+
 import type { Contestant } from '../contestant';
 import { dependencies } from '../../package.json';
 

@@ -72,7 +72,7 @@ async function start(setup: Setup): Promise<Runner> {
 }
 
 function arrayOf(data: Float32Array, shape: number[]): np.Array {
-  return np.array(data.slice() as Float32Array<ArrayBuffer>).reshape(shape);
+  return np.array(data.slice()).reshape(shape);
 }
 
 function oneHot(labels: Int32Array, classes: number): Float32Array {
