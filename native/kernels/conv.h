@@ -336,8 +336,8 @@ struct GradientRow {
   int first;              // of the input's column from the output's, at the first tap
   int column_step;        // to the column of the next input
   std::int64_t distance;  // numbers from one input to the next one
-  Range rows;             // outputs whose tap lies inside the input …
-  Range inside;           // … and whose taps all do
+  Range rows;             // outputs whose tap lies inside the input
+  Range inside;           // outputs for which a whole row of taps does
 };
 
 // sums[t][k].v[0]: T output channels x K inputs, summed over all output pixels.
@@ -434,10 +434,12 @@ inline void conv_weight_gradient(const ConvShape& shape, const real* in, const r
   const auto outputs = [&](int offset) {
     return valid_outputs(offset, s.stride_width, s.in_width, s.out_width);
   };
+  // The same for all parts of a row: the order of a sum must not depend on how a row is cut.
+  at.inside = intersect(outputs(-s.pad_left),
+                        outputs((by_tap ? s.kernel_width - 1 : 0) * s.dilation_width - s.pad_left));
   for (int part = 0; part < inputs.tiles; ++part) {
     const int width = inputs.size(part);
     at.first = (by_tap ? inputs.begin(part) * s.dilation_width : 0) - s.pad_left;
-    at.inside = intersect(outputs(at.first), outputs(at.first + (width - 1) * at.column_step));
     const Tiling channels(s.group_out(), kGradientTiles[width - 1]);
     for (int group = 0; group < s.groups; ++group) {
       for (int tile = 0; tile < channels.tiles; ++tile) {
