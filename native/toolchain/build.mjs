@@ -10,7 +10,10 @@ const parts = {
   native: () => cmake('native'),
   'native-gcc': () => cmake('native-gcc'),
   'native-debug': () => cmake('native-debug'),
-  wasm: () => ['wasm-simd', 'wasm-simd-threads', 'wasm-relaxed', 'wasm-relaxed-threads'].forEach((preset) => cmake(preset)),
+  wasm: () =>
+    ['wasm-simd', 'wasm-simd-threads', 'wasm-relaxed', 'wasm-relaxed-threads'].forEach((preset) =>
+      cmake(preset),
+    ),
   'wasm-bench': () => ['wasm-simd', 'wasm-relaxed'].forEach((preset) => cmake(preset, 'espalier_bench')),
   package: () => run('package', 'tsc', '-p', 'web/package'),
   web: () => run('web', 'vite', 'build', 'web/app', '--logLevel', 'warn'),
