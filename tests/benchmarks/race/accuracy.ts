@@ -24,6 +24,7 @@ interface Recipe {
 
 interface Racer {
   entry: string;
+  learningRate?: number;
   contestant: string;
   target: number;
   recipe: string;
@@ -102,7 +103,7 @@ export async function raceToAccuracy(
 }
 
 /** Beside the page, unpacked. */
-function serveMnist(): void {
+export function serveMnist(): void {
   const root = process.env['ESPALIER_DATA'];
   if (!root) throw new Error('Set ESPALIER_DATA to a folder with MNIST in its subfolder "mnist".');
   mkdirSync(join(raceFolder, 'mnist'), { recursive: true });
@@ -114,7 +115,10 @@ function serveMnist(): void {
 }
 
 /** In a new browser with an empty profile. */
-async function race({ contestant, target, model, training, maxSteps }: Racer, seed: number) {
+export async function race(
+  { contestant, target, model, training, maxSteps, learningRate = 0.05 }: Racer,
+  seed: number,
+) {
   const { page, close } = await openRacePage();
   try {
     return await page.evaluate(

@@ -1,7 +1,7 @@
 // The results as tables in Markdown, for the terminal and for the README.
 
 import { champion } from './plan';
-import { find, summarize, type Accuracy, type Measurement, type Results } from './results';
+import { find, summarize, type Accuracy, type Entry, type Measurement, type Results } from './results';
 
 const grouped = (value: number) => Math.round(value).toLocaleString('en-US');
 const digits = (value: number) => (value >= 100 ? value.toFixed(0) : value.toPrecision(value >= 0.1 ? 3 : 2));
@@ -50,16 +50,16 @@ function times(value: number | undefined): string {
 
 function trainingTable(
   results: Results,
-  entries: readonly { id: string; label: string }[],
+  entries: readonly Entry[],
   names: readonly string[],
   best: string,
 ): string {
   const head = ['training, images a second', ...names.flatMap((name) => [name, 'ratio'])];
-  const rows = entries.map(({ id, label }) => [
+  const rows = entries.map(({ id, label, threads }) => [
     label,
     ...names.flatMap((name) => [
       cell(results, name, 'training', id),
-      id === best ? '' : times(ratio(results, name, 'training', best, id)),
+      id === best || threads > 1 ? '' : times(ratio(results, name, 'training', best, id)),
     ]),
   ]);
   return table(
@@ -133,6 +133,34 @@ function accuracyTable({ accuracy = [], entries }: Results): string {
   return table(['test accuracy', 'library', 'trained', 'seconds', 'ratio', 'images seen'], rows);
 }
 
+/** A sentence for each library and reason. */
+function failuresOf({ checks, entries }: Results): string[] {
+  const sentences = new Map<string, string[]>();
+  for (const { network, entry, failure, trainingFailure } of checks) {
+    const reason = failure ?? trainingFailure;
+    if (!reason) continue;
+    const label = entries.find(({ id }) => id === entry)?.label ?? entry;
+    const sentence = `${label} ${failure ? 'failed' : 'cannot train'}: ${reason.replace(/\.$/, '')}`;
+    sentences.set(sentence, [...(sentences.get(sentence) ?? []), network]);
+  }
+  return [...sentences].map(([sentence, names]) => `${sentence} (${names.join(', ')}).`);
+}
+
+/** "Two threads against one: L5 1.9x, S 1.8x." */
+function threadsSentence(results: Results): string {
+  const names = [...new Set(results.measurements.map(({ network }) => network))];
+  const compare = (many: string, one: string) =>
+    names
+      .flatMap((name) => {
+        const value = ratio(results, name, 'training', many, one);
+        return value === undefined ? [] : [`${name} ${times(value)}`];
+      })
+      .join(', ');
+  const relaxed = compare('espalier-2', 'espalier');
+  const plain = compare('espalier-plain-2', 'espalier-plain');
+  return relaxed && plain ? `Two threads against one: ${relaxed}; with plain SIMD ${plain}.` : '';
+}
+
 export function report(results: Results): string {
   const { machine, date, commit, quick, networks, entries } = results;
   const inBrowser = entries.filter(({ where }) => where === 'browser');
@@ -141,13 +169,7 @@ export function report(results: Results): string {
   const others = [...new Set(results.measurements.map(({ network }) => network))].filter(
     (name) => !names.includes(name),
   );
-  const failures = results.checks.flatMap(({ network, entry, failure, trainingFailure }) => {
-    const label = entries.find(({ id }) => id === entry)?.label ?? entry;
-    if (failure) return [`${label} on ${network} failed: ${failure}.`];
-    return trainingFailure
-      ? [`${label} cannot train ${network}: ${trainingFailure.replace(/\.$/, '')}.`]
-      : [];
-  });
+  const failures = failuresOf(results);
   const parts = [
     `Measured on ${date.slice(0, 10)} at ${commit}: ${machine.browser}, ${machine.cpu}, ${machine.cores} cores, ` +
       `${machine.system}${quick ? '; quickly' : ''}. Medians and ranges of ${results.windows} windows in turn (slow libraries: fewer), ` +
@@ -161,6 +183,7 @@ export function report(results: Results): string {
     parts.push('Natively:', trainingTable(results, native, names, 'espalier-native'));
   }
   if (others.length > 0) parts.push('Larger presets:', trainingTable(results, inBrowser, others, champion));
+  parts.push(threadsSentence(results));
   if (results.accuracy?.length) {
     parts.push(
       "MNIST's 60,000 training images, from a page with the data in hand to an accuracy on its 10,000 test images; " +
@@ -173,7 +196,7 @@ export function report(results: Results): string {
     .filter(({ id }) => !id.startsWith('espalier'))
     .map(({ label, version, how }) => `${label} (${version}): ${how}`);
   if (versions.length > 0) parts.push(versions.map((line) => `- ${line}`).join('\n'));
-  return parts.join('\n\n');
+  return parts.filter(Boolean).join('\n\n');
 }
 
 const begin = '<!-- performance: made by npm run bench -- --readme -->';

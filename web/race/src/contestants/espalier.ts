@@ -25,6 +25,7 @@ async function start(engine: Engine, setup: Setup): Promise<Runner> {
     async train(steps) {
       training ??= await paused(model.train(dataset, { ...recipe, seed, validate: false }));
       await training.step(steps);
+      if (training.state === 'failed') await training.done;
     },
     infer: ({ pixels, count }: Input) => model.predict(pixels, count),
     async dispose() {
