@@ -1,8 +1,22 @@
 #include "core/thread_pool.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace espalier {
+namespace {
+
+// How long to look for work before going to sleep: more than the pieces of a step that one thread does
+// alone, and about what waking a thread costs.
+constexpr std::chrono::microseconds kLookFor{100};
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
 
 ThreadPool::ThreadPool(int threads) : threads_(std::clamp(threads, 1, kMaxThreads)) {
 #if defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__)
@@ -15,12 +29,33 @@ ThreadPool::ThreadPool(int threads) : threads_(std::clamp(threads, 1, kMaxThread
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  start_.notify_all();
+  stopping_ = true;
+  wake(idle_, start_);
   for (std::thread& worker : workers_) worker.join();
+}
+
+template <class Ready>
+void ThreadPool::wait(std::atomic<int>& sleepers, std::condition_variable& signal, const Ready& ready) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + kLookFor;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (ready()) return;
+      relax();
+    }
+  } while (Clock::now() < end);
+  std::unique_lock lock(mutex_);
+  ++sleepers;
+  signal.wait(lock, ready);
+  --sleepers;
+}
+
+// Whoever made `ready` true calls this afterwards: either it sees the sleeper, or the sleeper sees that it is
+// ready. The lock is for a sleeper between its last look and its sleep.
+void ThreadPool::wake(const std::atomic<int>& sleepers, std::condition_variable& signal) {
+  if (sleepers.load() == 0) return;
+  { const std::lock_guard lock(mutex_); }
+  signal.notify_all();
 }
 
 void ThreadPool::run_erased(int count, Invoke invoke, const void* task) {
@@ -28,34 +63,33 @@ void ThreadPool::run_erased(int count, Invoke invoke, const void* task) {
     for (int index = 0; index < count; ++index) invoke(task, index, 0);
     return;
   }
-  {
-    const std::lock_guard lock(mutex_);
-    count_ = count;
-    invoke_ = invoke;
-    task_ = task;
-    running_ = static_cast<int>(workers_.size());
-    ++generation_;
+  count_ = count;
+  invoke_ = invoke;
+  task_ = task;
+  unfinished_ = count;
+  const std::uint64_t run = (ticket_.load() >> 32) + 1;
+  ticket_ = run << 32 | static_cast<std::uint64_t>(count);
+  wake(idle_, start_);
+  while (take(0)) {
   }
-  start_.notify_all();
-  for (int index = 0; index < count; index += threads_) invoke(task, index, 0);
-  std::unique_lock lock(mutex_);
-  done_.wait(lock, [this] { return running_ == 0; });
+  wait(waiting_, done_, [this] { return unfinished_.load() == 0; });
+}
+
+// Takes the next index and does its task; false when there is none.
+bool ThreadPool::take(int thread) {
+  std::uint64_t ticket = ticket_.load();
+  do {
+    if ((ticket & kLeft) == 0) return false;
+  } while (!ticket_.compare_exchange_weak(ticket, ticket - 1));
+  invoke_(task_, count_ - static_cast<int>(ticket & kLeft), thread);
+  if (--unfinished_ == 0) wake(waiting_, done_);
+  return true;
 }
 
 void ThreadPool::work(int thread) {
-  unsigned seen = 0;
-  std::unique_lock lock(mutex_);
-  while (true) {
-    start_.wait(lock, [this, seen] { return stopping_ || generation_ != seen; });
-    if (stopping_) return;
-    seen = generation_;
-    const int count = count_;
-    const Invoke invoke = invoke_;
-    const void* task = task_;
-    lock.unlock();
-    for (int index = thread; index < count; index += threads_) invoke(task, index, thread);
-    lock.lock();
-    if (--running_ == 0) done_.notify_one();
+  while (!stopping_) {
+    if (take(thread)) continue;
+    wait(idle_, start_, [this] { return has_work() || stopping_; });
   }
 }
 
