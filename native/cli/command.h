@@ -23,6 +23,7 @@ Command add_inspect(CLI::App& espalier);
 std::vector<Command> add_passes(CLI::App& espalier);  // quantize, prune, … (compress/table.cpp)
 Command add_generate(CLI::App& espalier);
 Command add_schema(CLI::App& espalier);
+Command add_bench(CLI::App& espalier);
 
 inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;

@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   for (Command& pass : add_passes(app)) commands.push_back(std::move(pass));
   commands.push_back(add_generate(app));
   commands.push_back(add_schema(app));
+  commands.push_back(add_bench(app));
   if (argc < 2) {
     std::cerr << app.help();
     return kWrongCall;

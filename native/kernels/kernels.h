@@ -115,6 +115,9 @@ struct Kernels {
   void (*update)(Update, const UpdateContext&);
   // Sum of squares in a fixed order; count is a multiple of 16.
   double (*sum_of_squares)(const real* values, std::int64_t count);
+
+  // For benchmarks: multiply-adds on registers alone; returns how many.
+  std::int64_t (*multiply_adds)(std::int64_t rounds);
 };
 
 // The variants in this build that this processor can run, slowest first. The first one is "plain":

@@ -20,6 +20,7 @@ namespace espalier::ESPALIER_VARIANT {
 #include "kernels/conv.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
+#include "kernels/peak.h"
 #include "kernels/pool.h"
 #include "kernels/update.h"
 
@@ -51,6 +52,7 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .dropout = dropout,
                                  .softmax_terms = softmax_terms,
                                  .update = update,
-                                 .sum_of_squares = sum_of_squares};
+                                 .sum_of_squares = sum_of_squares,
+                                 .multiply_adds = multiply_adds};
 
 }  // namespace espalier::ESPALIER_VARIANT

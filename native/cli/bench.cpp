@@ -1,0 +1,95 @@
+// espalier bench: images per second of whole training steps, and every kernel's share of the peak.
+#include <iomanip>
+#include <iostream>
+
+#include "bench/measure.h"
+#include "cli/command.h"
+#include "cli/common.h"
+
+namespace espalier::cli {
+namespace {
+
+struct BenchOptions {
+  std::string model = "lenet5";
+  MeasureOptions measure;
+  EngineOptions engine;
+  bool json = false;
+};
+
+void print_row(const std::string& name, const nlohmann::json& row, std::size_t width) {
+  std::cout << std::left << std::setw(static_cast<int>(width)) << name << std::right << std::setw(10)
+            << fixed(row["microseconds_per_image"], 2);
+  if (row.contains("gflops")) {
+    std::cout << std::setw(11) << fixed(row["gflops"], 1) << std::setw(10) << percent(row["share_of_peak"]);
+  }
+  std::cout << '\n';
+}
+
+void print_table(const nlohmann::json& result) {
+  const auto& speed = result["images_per_second"];
+  const int threads = result["threads"];
+  std::cout << result["model"].get<std::string>() << ", " << result["kernels"].get<std::string>() << ", "
+            << threads << (threads == 1 ? " thread" : " threads") << ", batch " << result["batch_size"]
+            << "\n"
+            << with_commas(static_cast<std::int64_t>(speed["median"])) << " images/s (median; "
+            << with_commas(static_cast<std::int64_t>(speed["lowest"])) << " to "
+            << with_commas(static_cast<std::int64_t>(speed["highest"])) << "), " << fixed(result["gflops"], 1)
+            << " GFLOP/s, " << percent(result["share_of_peak"]) << " of the peak of "
+            << fixed(result["peak_gflops"], 1) << " GFLOP/s a thread\n";
+  if (!result.contains("layers")) return;
+  std::size_t width = 24;
+  for (const auto& layer : result["layers"]) {
+    width = std::max(width, layer["layer"].get_ref<const std::string&>().size() + 2);
+  }
+  std::cout << "\n"
+            << std::left << std::setw(static_cast<int>(width)) << "one thread, by kernel" << std::right
+            << std::setw(10) << "us/image" << std::setw(11) << "GFLOP/s" << std::setw(10) << "of peak"
+            << '\n';
+  for (const auto& layer : result["layers"]) {
+    print_row(layer["layer"], layer, width);
+    for (const auto& row : layer["directions"])
+      print_row("  " + row["kernel"].get<std::string>(), row, width);
+  }
+  for (const auto& row : result["others"]) print_row(row["kernel"], row, width);
+}
+
+int run(const BenchOptions& options) {
+  const nlohmann::json spec = open_spec(options.model, nullptr, "MODEL");
+  MeasureOptions measure = options.measure;
+  measure.threads = options.engine.threads;
+  const nlohmann::json result = measure_training(spec, options.engine.select(), measure);
+  if (options.json) {
+    std::cout << dump(result, 2) << '\n';
+  } else {
+    print_table(result);
+  }
+  return kDone;
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& espalier) {
+  CLI::App* app =
+      espalier.add_subcommand("bench", "Measure how fast a model trains here, and where time goes");
+  const auto options = std::make_shared<BenchOptions>();
+  options->engine.threads = 1;
+  app->add_option("MODEL", options->model, "A preset or the path of a JSON spec")->capture_default_str();
+  app->add_option("--batch", options->measure.batch_size, "Images of a step")
+      ->check(from_to(1, 4096))
+      ->capture_default_str()
+      ->type_name("N");
+  app->add_option("--seconds", options->measure.seconds, "How long to measure")
+      ->check(CLI::Range(0.1, 600.0))
+      ->capture_default_str()
+      ->type_name("N");
+  options->engine.add_to(*app);
+  app->add_flag("--json", options->json, "Print one JSON object instead of a table");
+  app->footer(
+      "Examples:\n"
+      "  espalier bench\n"
+      "  espalier bench resnet --kernels plain --seconds 10\n"
+      "  espalier bench small --threads 2 --json");
+  return {app, [options] { return run(*options); }};
+}
+
+}  // namespace espalier::cli

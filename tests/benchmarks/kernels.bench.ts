@@ -1,0 +1,76 @@
+// Every kernel by layer in Chromium, one thread: microseconds, GFLOP/s and the share of the peak that the same
+// run measured (native/bench/measure.h). Natively: espalier bench.
+//
+//   npm run bench:kernels -- [preset …]     (default: lenet5 small resnet mobile)
+
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { openPackagePage } from '../e2e/package-page';
+import { repository } from '../e2e/server';
+
+interface Speed {
+  microseconds_per_image: number;
+  gflops: number;
+  share_of_peak: number;
+}
+interface Result {
+  model: string;
+  kernels: string;
+  batch_size: number;
+  peak_gflops: number;
+  images_per_second: { median: number; lowest: number; highest: number };
+  gflops: number;
+  share_of_peak: number;
+  layers: (Speed & { layer: string; directions: (Speed & { kernel: string })[] })[];
+  others: { kernel: string; microseconds_per_image: number }[];
+}
+
+const models = process.env['ESPALIER_BENCH_MODELS']?.split(' ') ?? ['lenet5', 'small', 'resnet', 'mobile'];
+
+async function measure(build: string): Promise<Result[]> {
+  const { page, close } = await openPackagePage(join(repository, 'build', build, 'native/wasm'));
+  try {
+    // In a worker, as the engine runs in the page.
+    const script = `new Promise((resolve, reject) => {
+      const code = "import create from '" + location.origin + "/bench.mjs'; const lines = [];" +
+        "await create({ arguments: ${JSON.stringify(models).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
+        "postMessage(lines.map((line) => JSON.parse(line)));";
+      const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
+      worker.onmessage = (event) => resolve(event.data);
+      worker.onerror = (event) => reject(new Error(event.message));
+    })`;
+    return await page.evaluate<Result[]>(script);
+  } finally {
+    await close();
+  }
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+function row(name: string, { microseconds_per_image, gflops, share_of_peak }: Speed): string {
+  return `${name.padEnd(34)}${microseconds_per_image.toFixed(2).padStart(10)}${gflops.toFixed(1).padStart(9)}${percent(share_of_peak).padStart(9)}`;
+}
+
+function print(result: Result): void {
+  const { median, lowest, highest } = result.images_per_second;
+  const [speed, slowest, fastest] = [median, lowest, highest].map(Math.round);
+  const lines = [
+    `${result.model}, ${result.kernels}: ${speed} images/s (${slowest} to ${fastest}), ${result.gflops.toFixed(1)} GFLOP/s, ` +
+      `${percent(result.share_of_peak)} of ${result.peak_gflops.toFixed(1)}`,
+    `${''.padEnd(34)}  us/image  GFLOP/s  of peak`,
+    ...result.layers.flatMap((layer) => [
+      row(layer.layer, layer),
+      ...layer.directions.map((direction) => row(`  ${direction.kernel}`, direction)),
+    ]),
+    ...result.others.map(
+      ({ kernel, microseconds_per_image }) =>
+        `${kernel.padEnd(34)}${microseconds_per_image.toFixed(2).padStart(10)}`,
+    ),
+  ];
+  console.log(`${lines.join('\n')}\n`);
+}
+
+it.each(['wasm-relaxed', 'wasm-simd'])('kernels by layer, %s', async (build) => {
+  const results = await measure(build);
+  results.forEach(print);
+  expect(results.map(({ model }) => model)).toEqual(models);
+});
