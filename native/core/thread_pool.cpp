@@ -54,8 +54,18 @@ void ThreadPool::wait(std::atomic<int>& sleepers, std::condition_variable& signa
 // ready. The lock is for a sleeper between its last look and its sleep.
 void ThreadPool::wake(const std::atomic<int>& sleepers, std::condition_variable& signal) {
   if (sleepers.load() == 0) return;
-  { const std::lock_guard lock(mutex_); }
+  {
+    const std::lock_guard lock(mutex_);
+  }
   signal.notify_all();
+}
+
+void ThreadPool::Queue::open(int indices, Invoke with, const void* on) {
+  count = indices;
+  invoke = with;
+  task = on;
+  unfinished = indices;
+  ticket = ((ticket.load() >> 32) + 1) << 32 | static_cast<std::uint64_t>(indices);
 }
 
 void ThreadPool::run_erased(int count, Invoke invoke, const void* task) {
@@ -63,33 +73,37 @@ void ThreadPool::run_erased(int count, Invoke invoke, const void* task) {
     for (int index = 0; index < count; ++index) invoke(task, index, 0);
     return;
   }
-  count_ = count;
-  invoke_ = invoke;
-  task_ = task;
-  unfinished_ = count;
-  const std::uint64_t run = (ticket_.load() >> 32) + 1;
-  ticket_ = run << 32 | static_cast<std::uint64_t>(count);
-  wake(idle_, start_);
-  while (take(0)) {
+  run_.open(count, invoke, task);
+  complete(run_);
+}
+
+void ThreadPool::finish() {
+  if (!background_.done()) complete(background_);
+}
+
+// Does what is left of a queue together with the workers.
+void ThreadPool::complete(Queue& queue) {
+  if (queue.has_work()) wake(idle_, start_);
+  while (take(queue, 0)) {
   }
-  wait(waiting_, done_, [this] { return unfinished_.load() == 0; });
+  wait(waiting_, done_, [&] { return queue.done(); });
 }
 
 // Takes the next index and does its task; false when there is none.
-bool ThreadPool::take(int thread) {
-  std::uint64_t ticket = ticket_.load();
+bool ThreadPool::take(Queue& queue, int thread) {
+  std::uint64_t ticket = queue.ticket.load();
   do {
-    if ((ticket & kLeft) == 0) return false;
-  } while (!ticket_.compare_exchange_weak(ticket, ticket - 1));
-  invoke_(task_, count_ - static_cast<int>(ticket & kLeft), thread);
-  if (--unfinished_ == 0) wake(waiting_, done_);
+    if ((ticket & Queue::kLeft) == 0) return false;
+  } while (!queue.ticket.compare_exchange_weak(ticket, ticket - 1));
+  queue.invoke(queue.task, queue.count - static_cast<int>(ticket & Queue::kLeft), thread);
+  if (--queue.unfinished == 0) wake(waiting_, done_);
   return true;
 }
 
 void ThreadPool::work(int thread) {
   while (!stopping_) {
-    if (take(thread)) continue;
-    wait(idle_, start_, [this] { return has_work() || stopping_; });
+    if (take(run_, thread) || take(background_, thread)) continue;
+    wait(idle_, start_, [this] { return run_.has_work() || background_.has_work() || stopping_; });
   }
 }
 

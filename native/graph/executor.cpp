@@ -57,6 +57,12 @@ void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters) 
   }
 }
 
+void multiply(ThreadPool& pool, const aligned_vector<real>& mask, real* numbers) {
+  pool.run_pieces(static_cast<std::int64_t>(mask.size()), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) numbers[i] *= mask[static_cast<std::size_t>(i)];
+  });
+}
+
 Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool, const PlanOptions& options)
     : graph_(graph), kernels_(kernels), pool_(pool) {
   PlanOptions with_threads = options;
@@ -73,10 +79,7 @@ const real* Executor::make_effective(const Parameters& parameters) {
   const bool any = std::any_of(graph_.nodes.begin(), graph_.nodes.end(), quantized);
   if (!any && parameters.mask.empty()) return parameters.value.data();
   effective_.assign(parameters.value.begin(), parameters.value.end());
-  const std::size_t masked = parameters.mask.size();
-  const auto apply_mask = [&] {
-    for (std::size_t i = 0; i < masked; ++i) effective_[i] *= parameters.mask[i];
-  };
+  const auto apply_mask = [&] { multiply(pool_, parameters.mask, effective_.data()); };
   apply_mask();
   if (!any) return effective_.data();
   pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
@@ -89,10 +92,13 @@ const real* Executor::make_effective(const Parameters& parameters) {
 
 void Executor::prepare(const Parameters& parameters) {
   weights_ = make_effective(parameters);
-  pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
-    const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+  const auto nodes = static_cast<int>(graph_.nodes.size());
+  pool_.run(plan_.training ? 2 * nodes : nodes, [&](int i, int) {
+    const auto n = static_cast<std::size_t>(i % nodes);
+    const Node& node = graph_.nodes[n];
     if (!node.op->prepare) return;
-    node.op->prepare(node, kernels_, weights_, at(plan_.packed[static_cast<std::size_t>(n)]), plan_.training);
+    node.op->prepare(node, kernels_, weights_, at(plan_.packed[n]),
+                     i < nodes ? Way::kForward : Way::kBackward);
   });
 }
 
@@ -108,7 +114,10 @@ void Executor::begin(const Batch& batch, LossFunction loss, double label_smoothi
   call_ = {batch, loss, label_smoothing, weights_};
   parameters_ = &parameters;
   next_sweep_ = 0;
-  std::fill_n(at(plan_.shard_gradients), plan_.shard_gradient_size * kShards, real{0});
+  real* shards = at(plan_.shard_gradients);
+  pool_.run_pieces(plan_.shard_gradient_size * kShards, [&](std::int64_t begin, std::int64_t end) {
+    std::fill(shards + begin, shards + end, real{0});
+  });
 }
 
 bool Executor::advance() {
@@ -134,11 +143,14 @@ BatchResult Executor::finish() {
   }
   const real* shards = at(plan_.shard_gradients);
   const std::int64_t size = plan_.shard_gradient_size;
-  for (std::int64_t i = 0; i < size; ++i) {
-    real sum = shards[i];
-    for (int shard = 1; shard < kShards; ++shard) sum += shards[shard * size + i];
-    parameters_->gradient[static_cast<std::size_t>(i)] = sum;
-  }
+  real* gradient = parameters_->gradient.data();
+  pool_.run_pieces(size, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      real sum = shards[i];
+      for (int shard = 1; shard < kShards; ++shard) sum += shards[shard * size + i];
+      gradient[i] = sum;
+    }
+  });
 
   const auto& mask = parameters_->mask;
   for (const Node& node : graph_.nodes) {

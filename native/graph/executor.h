@@ -27,6 +27,9 @@ struct Parameters {
         gradient(static_cast<std::size_t>(graph.trainable_size)) {}
 };
 
+// numbers[i] *= mask[i] for as many as the mask has.
+void multiply(ThreadPool& pool, const aligned_vector<real>& mask, real* numbers);
+
 // Uniform weights whose variance keeps that of the signal: 2 / fan_in before a rectifier (He et al.
 // 2015), 1 / fan_in elsewhere (LeCun et al. 1998); zero biases. Deterministic in the seed.
 void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters);

@@ -5,10 +5,13 @@ namespace espalier {
 std::int64_t packed_weight_size(const Node& node) { return 2 * node.parameters[0].size; }
 
 void pack_weights(const Node& node, const ConvShape& shape, const Kernels& kernels, const real* value,
-                  real* packed, bool training) {
+                  real* packed, Way way) {
   const ParameterInfo& weight = node.parameters[0];
-  kernels.conv_pack_forward(shape, value + weight.offset, packed);
-  if (training) kernels.conv_pack_backward(shape, value + weight.offset, packed + weight.size);
+  if (way == Way::kForward) {
+    kernels.conv_pack_forward(shape, value + weight.offset, packed);
+  } else {
+    kernels.conv_pack_backward(shape, value + weight.offset, packed + weight.size);
+  }
 }
 
 void convolve(const BlockContext& c, const ConvShape& shape) {

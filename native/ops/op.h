@@ -77,6 +77,8 @@ struct BatchContext {
   std::int64_t images = 0;
 };
 
+enum class Way : std::uint8_t { kForward, kBackward };
+
 struct OpType {
   std::string_view name;
   std::string_view summary;
@@ -97,10 +99,11 @@ struct OpType {
   bool recompute = false;     // so cheap that backward recomputes it instead of keeping it
   bool in_place = false;      // out may be in[0], and grad_in[0] may be grad_out
 
-  // Weights in the order the inner loops read them: once after every update.
+  // Weights in the order the inner loops read them: once after every update, and for training once for each
+  // way (in any order, at the same time).
   std::int64_t (*packed_size)(const Node& node) = nullptr;
   void (*prepare)(const Node& node, const Kernels& kernels, const real* value, real* packed,
-                  bool training) = nullptr;
+                  Way way) = nullptr;
 
   // Layers whose weight gradient waits for a whole round.
   std::int64_t (*stash_size)(const Node& node) = nullptr;

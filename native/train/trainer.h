@@ -96,6 +96,7 @@ class Trainer {
   // What the next piece of a step is.
   enum class Stage { kBegin, kTarget, kRehearsal };
 
+  BatchRange range_of(std::int64_t step) const;
   void take_batch();
   StepResult finish_step();
   [[noreturn]] void diverged(double loss);

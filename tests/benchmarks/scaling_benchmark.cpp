@@ -77,8 +77,13 @@ void measure(const std::string& preset, const Kernels& kernels, int rounds) {
   std::vector<double> batch_times, plain_times;
   const auto load = [&](const Augmentation& augmentation, std::uint64_t epoch) {
     const auto begin = std::chrono::steady_clock::now();
-    batcher.load_training(dataset.train, dataset.train.count(), augmentation, 1, epoch / 16,
-                          static_cast<int>(epoch % 16) * kBatch, kBatch, one.pool);
+    batcher.load_training(dataset.train, augmentation,
+                          {.population = dataset.train.count(),
+                           .seed = 1,
+                           .epoch = epoch / 16,
+                           .first = static_cast<int>(epoch % 16) * kBatch,
+                           .count = kBatch},
+                          one.pool);
     return milliseconds(begin);
   };
   for (int round = 0; round < rounds; ++round) {
@@ -92,10 +97,9 @@ void measure(const std::string& preset, const Kernels& kernels, int rounds) {
   const double a1 = median(one_augmented.step_times), a2 = median(two_augmented.step_times);
   const bool same = one.model->parameters.value == two.model->parameters.value &&
                     one_augmented.model->parameters.value == two_augmented.model->parameters.value;
-  std::printf("%-14s %8.3f %8.3f %7.2fx %9.3f %8.3f %7.2fx %9.3f %6.1f%% %9.3f %6.1f%%  %s\n",
-              preset.c_str(), t1, t2, t1 / t2, a1, a2, a1 / a2, median(batch_times),
-              100 * median(batch_times) / a1, median(plain_times), 100 * median(plain_times) / t1,
-              same ? "same bits" : "DIFFERENT");
+  std::printf("%-14s %8.3f %8.3f %7.2fx %9.3f %8.3f %7.2fx %9.3f %6.1f%% %9.3f %6.1f%%  %s\n", preset.c_str(),
+              t1, t2, t1 / t2, a1, a2, a1 / a2, median(batch_times), 100 * median(batch_times) / a1,
+              median(plain_times), 100 * median(plain_times) / t1, same ? "same bits" : "DIFFERENT");
 }
 
 }  // namespace
