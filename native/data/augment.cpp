@@ -86,64 +86,68 @@ struct Bordered {
   std::uint8_t* bytes;
   int height, width;
 
-  int stride() const { return width + 3; }
-  std::size_t size() const {
-    return static_cast<std::size_t>(height + 3) * static_cast<std::size_t>(stride());
-  }
+  int stride_bits() const { return std::bit_width(static_cast<unsigned>(width + 2)); }
+  std::size_t size() const { return static_cast<std::size_t>(height + 3) << stride_bits(); }
   void fill(const std::uint8_t* plane) const {
     std::memset(bytes, 0, size());
     for (int y = 0; y < height; ++y) {
-      std::memcpy(bytes + (y + 1) * stride() + 1, plane + y * width, static_cast<std::size_t>(width));
+      std::memcpy(bytes + ((y + 1) << stride_bits()) + 1, plane + y * width, static_cast<std::size_t>(width));
     }
   }
 };
 
-// Where the pixels of a piece of an output row come from: the offset of the upper left neighbour and how far
-// to go on to the others, in steps of 1/256, so that all products below are exact. No branch in these loops:
-// they vectorise, all but the loads of the neighbours.
-constexpr int kPiece = 32;
+// Positions are counted in steps of 1/256 from the border's first pixel, so that weights are small whole
+// numbers and every sum of products is exact.
+constexpr float kSteps = 256;
+float steps(float position) { return (position + 1) * kSteps; }
+
+// Where the pixels of a piece of an output row come from. No branch in these loops: they vectorise, all but
+// the loads of the neighbours.
+constexpr std::size_t kPiece = 32;
 struct Sources {
   std::array<float, kPiece> x, y;
-  std::array<std::int32_t, kPiece> offset;
-  std::array<float, kPiece> right, down;
+  std::array<std::int32_t, kPiece> offset;        // of the upper left neighbour
+  std::array<std::uint16_t, kPiece> right, down;  // what is left to go from there, in [0, 256)
 
   void locate(const Bordered& plane) {
+    const float last_x = steps(static_cast<float>(plane.width)),
+                last_y = steps(static_cast<float>(plane.height));
+    const int bits = plane.stride_bits();
     for (std::size_t i = 0; i < kPiece; ++i) {
-      const std::int32_t column = steps(x[i], plane.width), row = steps(y[i], plane.height);
-      offset[i] = (row >> 8) * plane.stride() + (column >> 8);
-      right[i] = static_cast<float>(column & 255) * (1.0f / 256);
-      down[i] = static_cast<float>(row & 255) * (1.0f / 256);
+      const auto column = static_cast<std::int32_t>(std::min(std::max(x[i], 0.0f), last_x));
+      const auto row = static_cast<std::int32_t>(std::min(std::max(y[i], 0.0f), last_y));
+      offset[i] = ((row >> 8) << bits) + (column >> 8);
+      right[i] = static_cast<std::uint16_t>(column & 255);
+      down[i] = static_cast<std::uint16_t>(row & 255);
     }
   }
 
   void sample(const Bordered& plane, int count, real* out) const {
-    std::array<std::uint32_t, kPiece> neighbours;
+    const std::uint8_t* next_row = plane.bytes + (1 << plane.stride_bits());
+    std::array<std::uint16_t, kPiece> top, bottom;
     for (std::size_t i = 0; i < kPiece; ++i) {
-      const std::uint8_t* p = plane.bytes + offset[i];
-      neighbours[i] = pair(p) | pair(p + plane.stride()) << 16;
+      top[i] = pair(plane.bytes + offset[i]);
+      bottom[i] = pair(next_row + offset[i]);
     }
     std::array<float, kPiece> values;
     for (std::size_t i = 0; i < kPiece; ++i) {
-      const auto grey = [n = neighbours[i]](int shift) {
-        return static_cast<float>(static_cast<std::int32_t>(n >> shift & 255));
-      };
-      const float top = grey(0) + (grey(8) - grey(0)) * right[i];
-      const float bottom = grey(16) + (grey(24) - grey(16)) * right[i];
-      values[i] = top + (bottom - top) * down[i];
+      const std::uint32_t upper = blend(top[i], right[i]), lower = blend(bottom[i], right[i]);
+      const std::uint32_t value = upper * (256u - down[i]) + lower * down[i];
+      values[i] = static_cast<float>(static_cast<std::int32_t>(value)) * (1 / (kSteps * kSteps));
     }
     std::copy_n(values.begin(), count, out);
   }
 
  private:
-  static std::int32_t steps(float position, int extent) {
-    const float inside = std::min(std::max(position, -1.0f), static_cast<float>(extent));
-    return static_cast<std::int32_t>((inside + 1) * 256);
-  }
-  static std::uint32_t pair(const std::uint8_t* p) {
+  // Two neighbours, the left one in the low byte.
+  static std::uint16_t pair(const std::uint8_t* p) {
     static_assert(std::endian::native == std::endian::little);
     std::uint16_t both;
     std::memcpy(&both, p, 2);
     return both;
+  }
+  static std::uint16_t blend(std::uint16_t both, std::uint16_t right) {
+    return static_cast<std::uint16_t>((both & 255) * (256 - right) + (both >> 8) * right);
   }
 };
 
@@ -156,7 +160,7 @@ void warp(const Augmentation& a, Random& random, const std::uint8_t* image, int 
   const double shear_angle = random.uniform(-a.shear, a.shear) * degree;
   const double shear = math::sin(shear_angle) / math::cos(shear_angle);
   std::optional<Elastic> elastic;
-  if (a.elastic > 0) elastic.emplace(a.elastic, random);
+  if (a.elastic > 0) elastic.emplace(kSteps * a.elastic, random);
   // Source = centre + zoom · rotation · shear · (target - centre - shift).
   const double c = math::cos(angle) * zoom, s = math::sin(angle) * zoom;
   const auto xx = static_cast<float>(c), xy = static_cast<float>(c * shear - s);
@@ -174,14 +178,14 @@ void warp(const Augmentation& a, Random& random, const std::uint8_t* image, int 
   Sources sources;
   for (int y = 0; y < height; ++y) {
     const float py = static_cast<float>(y) - from_y;
-    const float row_x = cx + xy * py, row_y = cy + yy * py;
     for (int first = 0; first < width; first += kPiece) {
-      const int count = std::min(kPiece, width - first);
+      const int count = std::min(static_cast<int>(kPiece), width - first);
       const float px = static_cast<float>(first) - from_x;
+      const float row_x = steps(cx + xx * px + xy * py), row_y = steps(cy + yx * px + yy * py);
       for (std::size_t i = 0; i < kPiece; ++i) {
-        const float along = px + static_cast<float>(static_cast<std::int32_t>(i));
-        sources.x[i] = row_x + xx * along;
-        sources.y[i] = row_y + yx * along;
+        const auto along = static_cast<float>(static_cast<std::int32_t>(i));
+        sources.x[i] = row_x + kSteps * xx * along;
+        sources.y[i] = row_y + kSteps * yx * along;
       }
       if (elastic) {
         const Elastic::Row bends = elastic->row(static_cast<float>(y) * step_v);
