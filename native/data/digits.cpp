@@ -366,9 +366,19 @@ void pose(const Glyph& glyph, Random& random, Drawing& drawing) {
   const auto press = [&](int i) {
     return static_cast<float>(1.0 + pressure * math::sin(pressure_phase + pressure_rate * i));
   };
+  float end_x = 0, end_y = 0;  // of the segment before, on the page
   for (int i = 0; i < drawing.count; ++i) {
     Segment& s = drawing.segments[i];
-    place(s.ax, s.ay);
+    // Most segments begin where the one before has ended.
+    const bool goes_on = i > 0 && s.ax == end_x && s.ay == end_y;
+    end_x = s.bx;
+    end_y = s.by;
+    if (goes_on) {
+      s.ax = drawing.segments[i - 1].bx;
+      s.ay = drawing.segments[i - 1].by;
+    } else {
+      place(s.ax, s.ay);
+    }
     place(s.bx, s.by);
     s.ar = press(i);
     s.br = press(i + 1);
@@ -451,7 +461,7 @@ void centre(const Pixels& pixels, std::uint8_t* image) {
 
 // Images of one split: classes in turn, in a shuffled order. Image i has the index first + i, so
 // splits with disjoint ranges of indices share no image.
-void fill(Split& split, int count, std::uint64_t seed, std::uint64_t first, int order) {
+void fill(Split& split, int count, std::uint64_t seed, std::uint64_t first, int order, ThreadPool& pool) {
   constexpr std::size_t kPixels = kSize * kSize;
   split.labels.resize(static_cast<std::size_t>(count));
   split.images.resize(static_cast<std::size_t>(count) * kPixels);
@@ -461,10 +471,10 @@ void fill(Split& split, int count, std::uint64_t seed, std::uint64_t first, int 
   for (int i = count - 1; i > 0; --i) {
     std::swap(split.labels[i], split.labels[random.below(static_cast<std::uint32_t>(i) + 1)]);
   }
-  for (int i = 0; i < count; ++i) {
+  pool.run(count, [&](int i, int) {
     draw_digit(seed, first + static_cast<std::uint64_t>(i), split.labels[i],
                split.images.data() + static_cast<std::size_t>(i) * kPixels);
-  }
+  });
 }
 
 }  // namespace
@@ -481,17 +491,22 @@ void draw_digit(std::uint64_t seed, std::uint64_t index, int label, std::uint8_t
   centre(pixels, image);
 }
 
-Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed) {
+Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed, ThreadPool& pool) {
   constexpr std::uint64_t kTestIndices = std::uint64_t{1} << 40;  // beyond any training index
   Dataset dataset;
   dataset.name = "built-in digits";
   dataset.height = kSize;
   dataset.width = kSize;
   for (int label = 0; label < 10; ++label) dataset.class_names.push_back(std::to_string(label));
-  fill(dataset.train, train_count, seed, 0, 1);
-  fill(dataset.test, test_count, seed, kTestIndices, 2);
+  fill(dataset.train, train_count, seed, 0, 1, pool);
+  fill(dataset.test, test_count, seed, kTestIndices, 2, pool);
   split_validation(dataset);
   return dataset;
+}
+
+Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed) {
+  ThreadPool pool(1);
+  return synthetic_digits(train_count, test_count, seed, pool);
 }
 
 }  // namespace espalier

@@ -107,7 +107,8 @@ Dataset dataset_of(const json& description, const std::vector<NamedBytes>& parts
     const auto count = [&](const char* name) {
       return static_cast<int>(whole(description.at(name), name, kMaxDigits));
     };
-    return synthetic_digits(count("train"), count("test"), whole(description.at("seed"), "seed", kMaxSeed));
+    return synthetic_digits(count("train"), count("test"), whole(description.at("seed"), "seed", kMaxSeed),
+                            engine().pool);
   }
   if (kind == "idx") {
     const NamedBytes none{};
