@@ -104,6 +104,14 @@ float steps(float position) { return (position + 1) * kSteps; }
 // Where the pixels of a piece of an output row come from. No branch in these loops: they vectorise, all but
 // the loads of the neighbours.
 constexpr std::size_t kPiece = 32;
+
+// Even where code is built small, as in WebAssembly.
+#if defined(__clang__)
+#define ESPALIER_VECTORISE _Pragma("clang loop vectorize(enable) interleave(disable) unroll(disable)")
+#else
+#define ESPALIER_VECTORISE
+#endif
+
 struct Sources {
   std::array<float, kPiece> x, y;
   std::array<std::int32_t, kPiece> offset;        // of the upper left neighbour
@@ -113,9 +121,10 @@ struct Sources {
     const float last_x = steps(static_cast<float>(plane.width)),
                 last_y = steps(static_cast<float>(plane.height));
     const int bits = plane.stride_bits();
+    ESPALIER_VECTORISE
     for (std::size_t i = 0; i < kPiece; ++i) {
-      const auto column = static_cast<std::int32_t>(std::min(std::max(x[i], 0.0f), last_x));
-      const auto row = static_cast<std::int32_t>(std::min(std::max(y[i], 0.0f), last_y));
+      const auto column = static_cast<std::int32_t>(clamp(x[i], last_x));
+      const auto row = static_cast<std::int32_t>(clamp(y[i], last_y));
       offset[i] = ((row >> 8) << bits) + (column >> 8);
       right[i] = static_cast<std::uint16_t>(column & 255);
       down[i] = static_cast<std::uint16_t>(row & 255);
@@ -130,6 +139,7 @@ struct Sources {
       bottom[i] = pair(next_row + offset[i]);
     }
     std::array<float, kPiece> values;
+    ESPALIER_VECTORISE
     for (std::size_t i = 0; i < kPiece; ++i) {
       const std::uint32_t upper = blend(top[i], right[i]), lower = blend(bottom[i], right[i]);
       const std::uint32_t value = upper * (256u - down[i]) + lower * down[i];
@@ -139,6 +149,10 @@ struct Sources {
   }
 
  private:
+  static float clamp(float value, float last) {
+    const float positive = value > 0 ? value : 0;
+    return positive < last ? positive : last;
+  }
   // Two neighbours, the left one in the low byte.
   static std::uint16_t pair(const std::uint8_t* p) {
     static_assert(std::endian::native == std::endian::little);
@@ -182,6 +196,7 @@ void warp(const Augmentation& a, Random& random, const std::uint8_t* image, int 
       const int count = std::min(static_cast<int>(kPiece), width - first);
       const float px = static_cast<float>(first) - from_x;
       const float row_x = steps(cx + xx * px + xy * py), row_y = steps(cy + yx * px + yy * py);
+      ESPALIER_VECTORISE
       for (std::size_t i = 0; i < kPiece; ++i) {
         const auto along = static_cast<float>(static_cast<std::int32_t>(i));
         sources.x[i] = row_x + kSteps * xx * along;
