@@ -29,7 +29,7 @@ Batcher::Batcher(int channels, int height, int width, int lanes, int max_batch, 
     scale_.push_back(static_cast<real>(1.0 / (255.0 * s)));
     offset_.push_back(static_cast<real>(-m / s));
   }
-  present_.images.resize(static_cast<std::size_t>(max_blocks_ * lanes) * size());
+  present_.images.resize(padded_images());
 }
 
 Batcher::~Batcher() { finish(); }
@@ -49,7 +49,7 @@ void Batcher::prefetch_training(const Split& split, const Augmentation& augmenta
   // All sizes are those of the first call, which has a whole batch.
   const auto images = static_cast<std::size_t>(max_blocks_ * lanes_);
   for (Contents* contents : {&present_, &next_}) {
-    contents->images.resize(images * size());
+    contents->images.resize(padded_images());
     contents->labels.reserve(images);
     contents->other_labels.reserve(images);
     contents->lambdas.reserve(images);
@@ -131,15 +131,17 @@ void Batcher::decode(int slot, Scratch& scratch, real* pixels) const {
 }
 
 void Batcher::load_plain(const std::uint8_t* bytes, int count, ThreadPool& pool) {
-  pool.run((count + lanes_ - 1) / lanes_, [&](int block, int) {
-    const int first = block * lanes_;
-    std::array<const std::uint8_t*, kMaxLanes> images{};
-    for (int lane = 0; lane < lanes_; ++lane) {
-      images[static_cast<std::size_t>(lane)] = bytes + static_cast<std::size_t>(first + lane) * size();
-    }
-    place_block(images.data(), std::min(lanes_, count - first),
-                present_.images.data() + static_cast<std::size_t>(first) * size());
-  });
+  pool.run((count + lanes_ - 1) / lanes_, [&](int block, int) { load_plain_block(bytes, count, block); });
+}
+
+void Batcher::load_plain_block(const std::uint8_t* bytes, int count, int block) {
+  const int first = block * lanes_;
+  std::array<const std::uint8_t*, kMaxLanes> images{};
+  for (int lane = 0; lane < lanes_; ++lane) {
+    images[static_cast<std::size_t>(lane)] = bytes + static_cast<std::size_t>(first + lane) * size();
+  }
+  place_block(images.data(), std::min(lanes_, count - first),
+              present_.images.data() + static_cast<std::size_t>(first) * size());
 }
 
 void Batcher::shuffle(const BatchRange& range) {
@@ -165,13 +167,16 @@ void Batcher::place_block(const Pixel* const* images, int count, real* out) cons
     const real offset = offset_[static_cast<std::size_t>(c)];
     for (int begin = 0; begin < pixels_; begin += kPiece) {
       const int end = std::min(begin + kPiece, pixels_);
+      const std::int64_t at = std::int64_t{c} * pixels_ + begin;
       for (int lane = 0; lane < lanes_; ++lane) {
-        const int at = c * pixels_;
-        for (int i = begin; i < end; ++i) {
-          out[static_cast<std::size_t>(at + i) * static_cast<std::size_t>(lanes_) +
-              static_cast<std::size_t>(lane)] =
-              lane < count ? static_cast<real>(images[lane][at + i]) * scale + offset : real{0};
+        real* to = out + at * lanes_ + lane;
+        if (lane >= count) {
+          for (int i = begin; i < end; ++i, to += lanes_) *to = 0;
+          continue;
         }
+        const Pixel* from = images[lane] + at;
+        for (int i = begin; i < end; ++i, ++from, to += lanes_)
+          *to = static_cast<real>(*from) * scale + offset;
       }
     }
   }

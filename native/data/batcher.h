@@ -43,8 +43,9 @@ class Batcher {
   void prefetch_training(const Split& split, const Augmentation& augmentation, const BatchRange& range,
                          ThreadPool& pool);
 
-  // Images [0, count) of `bytes`, as they are.
+  // Images [0, count) of `bytes`, as they are: all of them, or one block of lanes (any thread may do that).
   void load_plain(const std::uint8_t* bytes, int count, ThreadPool& pool);
+  void load_plain_block(const std::uint8_t* bytes, int count, int block);
 
   const real* images() const { return present_.images.data(); }
   std::span<const std::uint16_t> labels() const { return present_.labels; }
@@ -86,6 +87,10 @@ class Batcher {
   template <class Pixel>
   void place_block(const Pixel* const* images, int count, real* out) const;
   std::size_t size() const { return static_cast<std::size_t>(channels_) * static_cast<std::size_t>(pixels_); }
+  // Whole vectors, even of one image.
+  std::size_t padded_images() const {
+    return (static_cast<std::size_t>(max_blocks_ * lanes_) * size() + 15) / 16 * 16;
+  }
   std::uint32_t image_at(int slot) const {
     return shuffled_[static_cast<std::size_t>(order_.range.first + slot)];
   }

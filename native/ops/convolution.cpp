@@ -2,7 +2,9 @@
 
 namespace espalier {
 
-std::int64_t packed_weight_size(const Node& node) { return 2 * node.parameters[0].size; }
+std::int64_t packed_weight_size(const Node& node, bool training) {
+  return (training ? 2 : 1) * node.parameters[0].size;
+}
 
 void pack_weights(const Node& node, const ConvShape& shape, const Kernels& kernels, const real* value,
                   real* packed, Way way) {

@@ -101,7 +101,7 @@ struct OpType {
 
   // Weights in the order the inner loops read them: once after every update, and for training once for each
   // way (in any order, at the same time).
-  std::int64_t (*packed_size)(const Node& node) = nullptr;
+  std::int64_t (*packed_size)(const Node& node, bool training) = nullptr;
   void (*prepare)(const Node& node, const Kernels& kernels, const real* value, real* packed,
                   Way way) = nullptr;
 
