@@ -5,44 +5,6 @@
 // Every result sums its products in one order: forward by (in channel, ky, kx), input gradient by
 // (ky, kx, out channel), weight gradient by (row, column) of the output, then lanes, then blocks.
 
-// Channels [0, count) in tiles of nearly equal size, none above kTile.
-struct Tiling {
-  int count;
-  int tiles;
-  explicit Tiling(int count, int largest) : count(count), tiles((count + largest - 1) / largest) {}
-  int begin(int tile) const { return static_cast<int>(static_cast<std::int64_t>(count) * tile / tiles); }
-  int size(int tile) const { return begin(tile + 1) - begin(tile); }
-};
-
-// Accumulators that fit the registers: 16 in a browser and with AVX2, 32 with AVX-512.
-inline constexpr int kRegisters = ESPALIER_VECTOR_BYTES == 64 ? 32 : 16;
-inline constexpr int kTile = kRegisters == 32 ? 10 : 6;
-// Neighbouring pixels at once, for a tile of T channels.
-template <int T>
-inline constexpr int kPixels = kRegisters == 32 ? (T <= 3   ? 8
-                                                   : T <= 6 ? 4
-                                                   : T <= 8 ? 3
-                                                            : 2)
-                               : kVectors > 1   ? (T == 1   ? 4
-                                                   : T == 2 ? 2
-                                                            : 1)
-                                                : (T == 1   ? 8
-                                                   : T == 2 ? 4
-                                                   : T <= 4 ? 3
-                                                            : 2);
-
-// Calls f.template operator()<n>() for 1 <= n <= Max.
-template <int Max, class F>
-ESPALIER_INLINE void dispatch(int n, F&& f) {
-  if constexpr (Max > 0) {
-    if (n == Max) {
-      f.template operator()<Max>();
-    } else {
-      dispatch<Max - 1>(n, static_cast<F&&>(f));
-    }
-  }
-}
-
 // The outputs [begin, end) whose tap `offset` (tap · dilation - padding) lies inside the input.
 struct Range {
   int begin;
@@ -63,6 +25,16 @@ ESPALIER_INLINE Range valid_taps(int origin, int dilation, int kernel, int in) {
   const int last = in - 1 - origin;
   const int end = last < 0 ? 0 : last / dilation + 1;
   return {begin < kernel ? begin : kernel, end < kernel ? end : kernel};
+}
+
+// A 1 x 1 convolution without stride or padding sees no rows.
+inline ConvShape flat(ConvShape s) {
+  if (s.taps() == 1 && s.in_height == s.out_height && s.in_width == s.out_width && s.pad_top == 0 &&
+      s.pad_left == 0) {
+    s.in_width = s.out_width = s.in_height * s.in_width;
+    s.in_height = s.out_height = 1;
+  }
+  return s;
 }
 
 // ---- packing
@@ -105,8 +77,9 @@ inline void conv_pack_backward(const ConvShape& s, const real* weight, real* pac
 
 // ---- forward
 
-// P neighbouring outputs of T channels; all taps of `ky`, `kx` lie inside the input.
-template <int T, int P>
+// P neighbouring outputs of T channels; all taps of `ky`, `kx` lie inside the input. W > 0: kx is a whole row
+// of W taps without dilation, written out (a loop of three or five steps costs a quarter of the speed).
+template <int T, int P, int W>
 ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, const real* packed,
                                          const real* bias, real* out, int y, int x, Range ky, Range kx) {
   Lanes acc[T][P];
@@ -115,7 +88,6 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
     for (int p = 0; p < P; ++p) acc[t][p] = b;
   }
   const int step = s.stride_width * kLanes;
-  const int dilation = s.dilation_width * kLanes;
   const std::int64_t plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const int row = y * s.stride_height - s.pad_top;
   const int column = x * s.stride_width - s.pad_left;
@@ -129,17 +101,26 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
       for (int p = 0; p < P; ++p) acc[t][p] = madd(w, value[p], acc[t][p]);
     }
   };
-  if (s.taps() == 1) {
-    if (ky.begin < ky.end && kx.begin < kx.end) {
+  if (W == 1) {
+    if (ky.begin < ky.end) {
       for (int i = 0; i < channels; ++i, origin += plane, packed += T) multiply(origin, packed);
     }
   } else {
     const std::int64_t row_step = std::int64_t{s.dilation_height} * s.in_width * kLanes;
-    for (int i = 0; i < channels; ++i, origin += plane, packed += s.taps() * T) {
-      for (int a = ky.begin; a < ky.end; ++a) {
-        const real* px = origin + a * row_step + kx.begin * dilation;
-        const real* pw = packed + (a * s.kernel_width + kx.begin) * T;
-        for (int b = kx.begin; b < kx.end; ++b, px += dilation, pw += T) multiply(px, pw);
+    const int dilation = s.dilation_width * kLanes;
+    const int skipped = (s.kernel_height - (ky.end - ky.begin)) * s.kernel_width * T;
+    origin += ky.begin * row_step + (W ? 0 : kx.begin * dilation);
+    packed += (ky.begin * s.kernel_width + (W ? 0 : kx.begin)) * T;
+    for (int i = 0; i < channels; ++i, origin += plane, packed += skipped) {
+      const real* px = origin;
+      for (int a = ky.begin; a < ky.end; ++a, px += row_step, packed += s.kernel_width * T) {
+        if constexpr (W > 0) {
+          for (int b = 0; b < W; ++b) multiply(px + b * kLanes, packed + b * T);
+        } else {
+          const real* pb = px;
+          const real* pw = packed;
+          for (int b = kx.begin; b < kx.end; ++b, pb += dilation, pw += T) multiply(pb, pw);
+        }
       }
     }
   }
@@ -150,10 +131,39 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
   }
 }
 
-template <int T>
-inline void conv_forward_tile(const ConvShape& s, const real* in, const real* packed, const real* bias,
-                              real* out) {
-  constexpr int P = kPixels<T>;
+// Outputs [begin, end) of a row, for which all taps `ky`, `kx` lie inside the input.
+using ForwardRow = void (*)(const ConvShape& s, const real* in, const real* packed, const real* bias,
+                            real* out, int y, int begin, int end, Range ky, Range kx);
+template <int T, int P, int W>
+void conv_forward_row(const ConvShape& s, const real* in, const real* packed, const real* bias, real* out,
+                      int y, int begin, int end, Range ky, Range kx) {
+  for (; begin < end; begin += P) {
+    conv_forward_pixels<T, P, W>(s, in, packed, bias, out, y, begin, ky, kx);
+  }
+}
+
+// `pixels` outputs at a time where a whole row of taps lies inside, and one at a time elsewhere.
+struct ForwardRows {
+  ForwardRow inside;
+  ForwardRow border;
+  int pixels;
+};
+inline ForwardRows find_forward_rows(const ConvShape& s, int channels) {
+  ForwardRows rows{};
+  const int width = s.dilation_width > 1 ? 0 : s.taps() == 1 ? 1 : s.kernel_width;
+  dispatch<kTile>(channels, [&]<int T>() {
+    constexpr int P = kPixels<T>;
+    constexpr int kGeneric = kRegisters == 32 ? P : 1;  // a browser downloads what is written out
+    rows = {conv_forward_row<T, kGeneric, 0>, conv_forward_row<T, 1, 0>, kGeneric};
+    if (width == 1 && s.taps() == 1) rows = {conv_forward_row<T, P, 1>, rows.border, P};
+    if (T >= 3 && width == 3) rows = {conv_forward_row<T, P, 3>, rows.border, P};
+    if (T >= 4 && width == 5) rows = {conv_forward_row<T, P, 5>, rows.border, P};
+  });
+  return rows;
+}
+
+inline void conv_forward_tile(const ConvShape& s, const ForwardRows& rows, const real* in, const real* packed,
+                              const real* bias, real* out) {
   const Range inside = intersect(valid_outputs(-s.pad_left, s.stride_width, s.in_width, s.out_width),
                                  valid_outputs((s.kernel_width - 1) * s.dilation_width - s.pad_left,
                                                s.stride_width, s.in_width, s.out_width));
@@ -162,21 +172,24 @@ inline void conv_forward_tile(const ConvShape& s, const real* in, const real* pa
         valid_taps(y * s.stride_height - s.pad_top, s.dilation_height, s.kernel_height, s.in_height);
     int x = 0;
     while (x < s.out_width) {
-      if (P > 1 && x >= inside.begin && x + P <= inside.end) {
-        conv_forward_pixels<T, P>(s, in, packed, bias, out, y, x, ky, {0, s.kernel_width});
-        x += P;
+      const int whole = x < inside.begin ? 0 : (inside.end - x) / rows.pixels * rows.pixels;
+      if (whole > 0) {
+        rows.inside(s, in, packed, bias, out, y, x, x + whole, ky, {0, s.kernel_width});
+        x += whole;
       } else {
         const Range kx =
             valid_taps(x * s.stride_width - s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
-        conv_forward_pixels<T, 1>(s, in, packed, bias, out, y, x, ky, kx);
+        rows.border(s, in, packed, bias, out, y, x, x + 1, ky, kx);
         ++x;
       }
     }
   }
 }
 
-inline void conv_forward(const ConvShape& s, const real* in, const real* packed, const real* bias,
+inline void conv_forward(const ConvShape& shape, const real* in, const real* packed, const real* bias,
                          real* out) {
+  const ConvShape s = flat(shape);
+  if (is_depthwise(s)) return depthwise_forward(s, in, packed, bias, out);
   const Tiling tiling(s.group_out(), kTile);
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
@@ -184,10 +197,8 @@ inline void conv_forward(const ConvShape& s, const real* in, const real* packed,
     for (int tile = 0; tile < tiling.tiles; ++tile) {
       const int size = tiling.size(tile);
       const int channel = group * s.group_out() + tiling.begin(tile);
-      dispatch<kTile>(size, [&]<int T>() {
-        conv_forward_tile<T>(s, in + group * s.group_in() * in_plane, packed, bias ? bias + channel : nullptr,
-                             out + channel * out_plane);
-      });
+      conv_forward_tile(s, find_forward_rows(s, size), in + group * s.group_in() * in_plane, packed,
+                        bias ? bias + channel : nullptr, out + channel * out_plane);
       packed += std::int64_t{size} * s.group_in() * s.taps();
     }
   }
@@ -284,7 +295,10 @@ inline void conv_input_gradient_tile(const ConvShape& s, const real* grad_out, c
   }
 }
 
-inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const real* packed, real* grad_in) {
+inline void conv_input_gradient(const ConvShape& shape, const real* grad_out, const real* packed,
+                                real* grad_in) {
+  const ConvShape s = flat(shape);
+  if (is_depthwise(s)) return depthwise_input_gradient(s, grad_out, packed, grad_in);
   const Tiling tiling(s.group_in(), kTile);
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
@@ -308,51 +322,64 @@ inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const 
 //
 // The tiles are many, so they hold their inner loops and nothing else: one row of taps over all outputs.
 struct GradientRow {
-  int offset;    // of the input's row from the output's
-  int first;     // of the input's column from the output's, at the first tap
-  Range rows;    // outputs whose tap lies inside the input …
-  Range inside;  // … and whose taps all do
+  int offset;             // of the input's row from the output's
+  int first;              // of the input's column from the output's, at the first tap
+  int column_step;        // to the column of the next input
+  std::int64_t distance;  // numbers from one input to the next one
+  Range rows;             // outputs whose tap lies inside the input …
+  Range inside;           // … and whose taps all do
 };
 
-// sums[t][k].v[0]: T output channels x K taps, summed over all output pixels.
+// sums[t][k].v[0]: T output channels x K inputs, summed over all output pixels.
 // (One more for taps that are neighbours, at constant offsets, is 2 % faster and 4 KB of every binary.)
 template <int T, int K>
 void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real* in, const real* grad_out,
                           Vector* sums) {
   const int step = s.stride_width * kLanes;
-  const int dilation = s.dilation_width * kLanes;
+  const auto distance = static_cast<std::ptrdiff_t>(row.distance);
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
   const Range inside = row.inside;
+  const std::int64_t in_row = std::int64_t{s.stride_height} * s.in_width * kLanes;
+  const std::int64_t out_row = std::int64_t{s.out_width} * kLanes;
+  const real* const px =
+      in + (std::int64_t{row.rows.begin * s.stride_height + row.offset} * s.in_width + row.first) * kLanes;
+  const real* const pg = grad_out + row.rows.begin * out_row;
   Vector acc[T][K];
   for (int t = 0; t < T; ++t) {
     for (int k = 0; k < K; ++k) acc[t][k] = Vector{};
   }
+  const auto add = [&](const Vector(&value)[K], const real* g) __attribute__((always_inline)) {
+    for (int t = 0; t < T; ++t) {
+      const Vector gradient = load_vector(g + t * out_plane);
+      for (int k = 0; k < K; ++k) acc[t][k] = madd(value[k], gradient, acc[t][k]);
+    }
+  };
+  const real* xs = px + inside.begin * step;
+  const real* gs = pg + inside.begin * kLanes;
+  const int width = inside.end - inside.begin;
   for (int y = row.rows.begin; y < row.rows.end; ++y) {
-    const real* pg = grad_out + std::int64_t{y} * s.out_width * kLanes;
-    const real* px = in + (std::int64_t{y * s.stride_height + row.offset} * s.in_width + row.first) * kLanes;
-    for (int x = 0;; ++x) {
-      if (x == inside.begin) {
-        const real* xs = px + x * step;
-        const real* gs = pg + x * kLanes;
-        for (; x < inside.end; ++x, xs += step, gs += kLanes) {
-          Vector g[T];
-          for (int t = 0; t < T; ++t) g[t] = load_vector(gs + t * out_plane);
-          for (int k = 0; k < K; ++k) {
-            const Vector value = load_vector(xs + k * dilation);
-            for (int t = 0; t < T; ++t) acc[t][k] = madd(value, g[t], acc[t][k]);
-          }
-        }
-      }
-      if (x >= s.out_width) break;
-      // The border: some taps are outside.
+    for (int x = 0; x < width; ++x, xs += step, gs += kLanes) {
+      Vector value[K];
+      for (int k = 0; k < K; ++k) value[k] = load_vector(xs + k * distance);
+      add(value, gs);
+    }
+    xs += in_row - width * step;
+    gs += out_row - width * kLanes;
+  }
+  // The border: taps outside see zeros.
+  for (int x = 0; x < s.out_width; ++x) {
+    if (x == inside.begin && inside.end > x) x = inside.end;
+    if (x >= s.out_width) break;
+    const int column = x * s.stride_width + row.first;
+    xs = px + x * step;
+    gs = pg + x * kLanes;
+    for (int y = row.rows.begin; y < row.rows.end; ++y, xs += in_row, gs += out_row) {
+      Vector value[K];
       for (int k = 0; k < K; ++k) {
-        const int column = x * s.stride_width + row.first + k * s.dilation_width;
-        if (column < 0 || column >= s.in_width) continue;
-        const Vector value = load_vector(px + x * step + k * dilation);
-        for (int t = 0; t < T; ++t) {
-          acc[t][k] = madd(value, load_vector(pg + t * out_plane + x * kLanes), acc[t][k]);
-        }
+        const int at = column + k * row.column_step;
+        value[k] = at >= 0 && at < s.in_width ? load_vector(xs + k * distance) : Vector{};
       }
+      add(value, gs);
     }
   }
   for (int t = 0; t < T; ++t) {
@@ -362,9 +389,9 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
 
 // Tile sizes by the taps of a row: T x K accumulators, K + 1 registers for operands. With 16
 // registers a row of five taps goes as three and two (10 % faster in a browser than two tiles of five).
-inline constexpr int kMaxTaps = kRegisters == 32 ? 5 : 3;
+inline constexpr int kMaxInputs = kRegisters == 32 ? 5 : 3;
 inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 6, kRegisters == 32 ? 8 : 6,
-                                         kRegisters == 32 ? 7 : 4, 6, 5};
+                                         kRegisters == 32 ? 7 : 3, 6, 5};
 
 inline constexpr int kMaxGradientTile = kRegisters == 32 ? 25 : 12;
 
@@ -372,33 +399,42 @@ using GradientTile = void (*)(const ConvShape& s, const GradientRow& row, const 
                               const real* grad_out, Vector* sums);
 inline GradientTile find_gradient_tile(int channels, int taps) {
   GradientTile tile = nullptr;
-  dispatch<kMaxTaps>(taps, [&]<int K>() {
+  dispatch<kMaxInputs>(taps, [&]<int K>() {
     dispatch<kGradientTiles[K - 1]>(channels, [&]<int T>() { tile = weight_gradient_tile<T, K>; });
   });
   return tile;
 }
 
-inline void conv_weight_gradient(const ConvShape& s, const real* in, const real* grad_out,
+// A tile's inputs are the taps of a row or, where rows have one tap, neighbouring input channels.
+inline void conv_weight_gradient(const ConvShape& shape, const real* in, const real* grad_out,
                                  real* grad_weight) {
+  const ConvShape s = flat(shape);
+  if (is_depthwise(s)) return depthwise_weight_gradient(s, in, grad_out, grad_weight);
   const std::int64_t row = std::int64_t{s.group_in()} * s.taps();
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  const bool by_tap = s.kernel_width > 1;
+  const Tiling inputs(by_tap ? s.kernel_width : s.group_in(), kMaxInputs);
+  const int others = by_tap ? s.group_in() : 1;
+  const int weight_step = by_tap ? 1 : s.taps();
+  GradientRow at;
+  at.distance = by_tap ? std::int64_t{s.dilation_width} * kLanes : in_plane;
+  at.column_step = by_tap ? s.dilation_width : 0;
   const auto outputs = [&](int offset) {
     return valid_outputs(offset, s.stride_width, s.in_width, s.out_width);
   };
-  const Tiling taps(s.kernel_width, kMaxTaps);
-  for (int part = 0; part < taps.tiles; ++part) {
-    const int width = taps.size(part);
-    GradientRow at;
-    at.first = taps.begin(part) * s.dilation_width - s.pad_left;
-    at.inside = intersect(outputs(at.first), outputs(at.first + (width - 1) * s.dilation_width));
+  for (int part = 0; part < inputs.tiles; ++part) {
+    const int width = inputs.size(part);
+    at.first = (by_tap ? inputs.begin(part) * s.dilation_width : 0) - s.pad_left;
+    at.inside = intersect(outputs(at.first), outputs(at.first + (width - 1) * at.column_step));
     const Tiling channels(s.group_out(), kGradientTiles[width - 1]);
     for (int group = 0; group < s.groups; ++group) {
       for (int tile = 0; tile < channels.tiles; ++tile) {
         const int size = channels.size(tile);
         const int o = group * s.group_out() + channels.begin(tile);
         const GradientTile add = find_gradient_tile(size, width);
-        for (int i = 0; i < s.group_in(); ++i) {
+        for (int other = 0; other < others; ++other) {
+          const int i = by_tap ? other : inputs.begin(part);
           for (int ky = 0; ky < s.kernel_height; ++ky) {
             at.offset = ky * s.dilation_height - s.pad_top;
             at.rows = valid_outputs(at.offset, s.stride_height, s.in_height, s.out_height);
@@ -407,10 +443,10 @@ inline void conv_weight_gradient(const ConvShape& s, const real* in, const real*
               add(s, at, in + (std::int64_t{group} * s.group_in() + i) * in_plane + v * kWidth,
                   grad_out + o * out_plane + v * kWidth, sums[0].v + v);
             }
-            real* to =
-                grad_weight + o * row + std::int64_t{i} * s.taps() + ky * s.kernel_width + taps.begin(part);
+            real* to = grad_weight + o * row + std::int64_t{i} * s.taps() + ky * s.kernel_width +
+                       (by_tap ? inputs.begin(part) : 0);
             for (int t = 0; t < size; ++t, to += row) {
-              for (int k = 0; k < width; ++k) add_groups(sums[t * width + k], to[k]);
+              for (int k = 0; k < width; ++k) add_groups(sums[t * width + k], to[k * weight_step]);
             }
           }
         }

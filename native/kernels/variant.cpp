@@ -1,5 +1,6 @@
 // One variant of all inner loops. CMake compiles this file once for each kind of processor, with
 // ESPALIER_VARIANT (its name), ESPALIER_LANES, ESPALIER_VECTOR_BYTES and ESPALIER_FUSED.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +17,10 @@
 namespace espalier::ESPALIER_VARIANT {
 
 #include "kernels/lanes.h"
+
+#include "kernels/tiles.h"
+
+#include "kernels/depthwise.h"
 
 #include "kernels/conv.h"
 #include "kernels/dense.h"
