@@ -21,7 +21,7 @@ export async function openEngine(address: Pick<Location, 'search' | 'hash'>): Pr
     ...(Number.isInteger(threads) && threads > 0 && { threads }),
   });
   performance.mark('engine');
-  if (wanted('dataset')) return { engine };
+  if (hash?.get('dataset')) return { engine };
   const digits = engine.loadDataset(builtInSource);
   // Whoever needs them hears of it.
   digits.then(() => performance.mark('dataset')).catch(() => {});
