@@ -19,7 +19,7 @@ Batcher::Batcher(int channels, int height, int width, int lanes, int max_batch, 
   }
   const auto images = static_cast<std::size_t>((max_batch + lanes - 1) / lanes * lanes);
   const auto size = static_cast<std::size_t>(channels * pixels_);
-  images_.resize(images * size);
+  images_.resize((images * size + 15) / 16 * 16);  // whole vectors, also of one image
   decoded_.resize(images * size);
   labels_.reserve(images);
   other_labels_.reserve(images);

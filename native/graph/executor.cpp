@@ -63,6 +63,10 @@ Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
   with_threads.threads = pool.threads();
   plan_ = make_plan(graph, kernels.lanes, with_threads);
   arena_.resize(static_cast<std::size_t>(plan_.arena_size));
+  for (const Node& node : graph.nodes) {
+    if (node.op->scratch_size) scratch_size_ = std::max(scratch_size_, node.op->scratch_size(node, kernels));
+  }
+  scratch_.resize(static_cast<std::size_t>(scratch_size_ * pool.threads()));
   const auto images = static_cast<std::size_t>(plan_.max_blocks) * static_cast<std::size_t>(kernels.lanes);
   losses_.resize(images);
   predictions_.resize(images);
@@ -249,6 +253,7 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
         .grad_in = grad_in.data(),
         .value = call.value,
         .packed = at(plan_.packed[n]),
+        .scratch = scratch_.data() + thread * scratch_size_,
         .gradient = plan_.training ? at(plan_.shard_gradients + shard * plan_.shard_gradient_size) : nullptr,
         .stash = plan_.training ? at(plan_.stash[n]) : nullptr,
         .statistics = at(plan_.statistics[n]),

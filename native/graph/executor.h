@@ -133,6 +133,8 @@ class Executor {
   ThreadPool& pool_;
   Plan plan_;
   aligned_vector<real> arena_;
+  aligned_vector<real> scratch_;  // the largest that a layer wants, for each thread
+  std::int64_t scratch_size_ = 0;
   aligned_vector<real> effective_;    // empty while it would only repeat the values
   const real* weights_ = nullptr;     // what prepare() was called for: the effective parameters
   Call call_;                         // of the step under way
