@@ -38,11 +38,12 @@ inline ConvShape flattened(const ConvShape& s) {
   return flat;
 }
 
-// The input as the inner loop reads it: with its padding, rows of `stride_width` phases, where phase p has
-// columns p, p + stride, p + 2·stride, …: the ones that one tap shows to neighbouring outputs. An input that
-// looks like that already is read in place.
+// The input as the inner loop reads it: with its padding, and so that neighbouring outputs see neighbouring
+// numbers. With a stride along the row, each tap of a row therefore has the columns it sees to itself. An
+// input that looks like that already is read in place.
 struct Rows {
-  int count, pitch, row;  // rows of a channel; numbers of a phase and of a row
+  int count, pitch, copies;  // rows of a channel; numbers of a row, and how often it is there
+  int step, row;             // from tap to tap, from row to row
   std::int64_t plane;
   bool in_place;
 
@@ -52,8 +53,10 @@ struct Rows {
     in_place = s.stride_width == 1 && s.pad_top == 0 && s.pad_left == 0 && height <= s.in_height &&
                s.out_width + across <= s.in_width && s.out_width >= kWidth;
     count = in_place ? s.in_height : height;
-    pitch = in_place ? s.in_width : larger(s.out_width, kWidth) + across / s.stride_width;
-    row = pitch * s.stride_width;
+    copies = s.stride_width == 1 ? 1 : s.kernel_width;
+    pitch = in_place ? s.in_width : larger(s.out_width, kWidth) + (copies == 1 ? across : 0);
+    step = copies == 1 ? s.dilation_width : pitch;
+    row = pitch * copies;
     plane = std::int64_t{count} * row;
   }
 };
@@ -68,23 +71,18 @@ inline const real* single_conv_arrange(const ConvShape& shape, const real* in, r
   const ConvShape s = flattened(shape);
   const Rows rows(s);
   if (rows.in_place || is_dense(s)) return in;
-  real* out = scratch;
-  for (int c = 0; c < s.in_channels; ++c, in += s.in_height * s.in_width) {
-    for (int y = -s.pad_top; y < rows.count - s.pad_top; ++y) {
-      for (int phase = 0; phase < s.stride_width; ++phase, out += rows.pitch) {
-        std::memset(out, 0, static_cast<std::size_t>(rows.pitch) * sizeof(real));
-        if (y < 0 || y >= s.in_height) continue;
-        // The first column of this phase that is inside.
-        const int outside = larger(s.pad_left - phase, 0);
-        const int begin = (outside + s.stride_width - 1) / s.stride_width;
-        const real* from = in + y * s.in_width + begin * s.stride_width + phase - s.pad_left;
-        const real* end = in + (y + 1) * s.in_width;
-        if (s.stride_width == 1) {
-          const auto columns = static_cast<std::size_t>(smaller(rows.pitch - begin, s.in_width));
-          std::memcpy(out + begin, from, columns * sizeof(real));
-        } else {
-          for (int i = begin; i < rows.pitch && from < end; ++i, from += s.stride_width) out[i] = *from;
-        }
+  std::memset(scratch, 0, static_cast<std::size_t>(rows.plane * s.in_channels) * sizeof(real));
+  const Range inside = valid_outputs(-s.pad_top, 1, s.in_height, rows.count);
+  for (int copy = 0; copy < rows.copies; ++copy) {
+    const int first = copy * s.dilation_width - s.pad_left;
+    const Range columns = valid_outputs(first, s.stride_width, s.in_width, rows.pitch);
+    for (int c = 0; c < s.in_channels; ++c) {
+      const real* from = in + std::int64_t{c} * s.in_height * s.in_width + first;
+      real* to = scratch + c * rows.plane + copy * rows.pitch;
+      for (int y = inside.begin; y < inside.end; ++y) {
+        const real* pixel = from + (y - s.pad_top) * s.in_width + columns.begin * s.stride_width;
+        real* row = to + y * rows.row;
+        for (int x = columns.begin; x < columns.end; ++x, pixel += s.stride_width) row[x] = *pixel;
       }
     }
   }
@@ -109,8 +107,6 @@ inline void single_conv_tile(const ConvShape& s, const Rows& rows, const real* i
   constexpr int V = kPixelVectors<T>;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width;
   const int per_row = vectors_of(s.out_width);
-  const int phase_step = s.dilation_width % s.stride_width;
-  const int step = phase_step * rows.pitch + s.dilation_width / s.stride_width;
   const int row_step = s.dilation_height * rows.row;
   int y = 0, vector = 0;
   while (y < s.out_height) {
@@ -139,19 +135,12 @@ inline void single_conv_tile(const ConvShape& s, const Rows& rows, const real* i
     for (int i = 0; i < s.group_in(); ++i) {
       for (int ky = 0; ky < s.kernel_height; ++ky) {
         std::int64_t at = i * rows.plane + std::int64_t{ky} * row_step;
-        int phase = 0;
-        for (int kx = 0; kx < s.kernel_width; ++kx, w += T) {
+        for (int kx = 0; kx < s.kernel_width; ++kx, at += rows.step, w += T) {
           Vector value[V];
           for (int v = 0; v < V; ++v) value[v] = load_vector(from[v] + at);
           for (int t = 0; t < T; ++t) {
             const Vector weight = splat_vector(w[t]);
             for (int v = 0; v < V; ++v) acc[t][v] = madd(weight, value[v], acc[t][v]);
-          }
-          at += step;
-          phase += phase_step;
-          if (phase >= s.stride_width) {
-            phase -= s.stride_width;
-            at += 1 - rows.row;
           }
         }
       }
@@ -181,8 +170,8 @@ inline int unit_vectors(int units) {
   return 1;
 }
 
-// Outputs [0, units), units <= V vectors. The last vector may reach into the next input's weights: those lanes
-// are not stored.
+// Outputs [0, units), units <= V vectors. The last vector may reach into the next input's weights: those
+// lanes are not stored.
 template <int V>
 inline void dense_tile(const real* in, int inputs, const real* packed, const real* bias, int units,
                        real* out) {
@@ -250,8 +239,7 @@ inline void single_conv_forward(const ConvShape& shape, const real* in, const re
   for (int group = 0; group < s.groups; ++group, in += s.group_in() * rows.plane) {
     for (int tile = 0; tile < tiling.tiles; ++tile) {
       const int size = tiling.size(tile);
-      dispatch<kTile>(size,
-                      [&]<int T>() { single_conv_tile<T>(s, rows, in, packed, bias, out); });
+      dispatch<kTile>(size, [&]<int T>() { single_conv_tile<T>(s, rows, in, packed, bias, out); });
       packed += std::int64_t{size} * s.group_in() * s.taps();
       if (bias) bias += size;
       out += size * out_plane;
@@ -283,24 +271,29 @@ ESPALIER_INLINE Vector every_second(Vector a, Vector b, std::integer_sequence<in
 // 2 x 2 windows side by side.
 inline void single_max_pool_2x2(const PoolShape& s, const real* in, real* out) {
   constexpr auto kAll = std::make_integer_sequence<int, kWidth>();
-  const auto max = [](Vector a, Vector b) { return a > b ? a : b; };
+  const auto max = [](auto a, auto b) { return a > b ? a : b; };
   for (int c = 0; c < s.channels; ++c, in += s.in_height * s.in_width) {
-    for (int y = 0; y < s.out_height; ++y, out += s.out_width) {
-      for (int vector = 0; vector < vectors_of(s.out_width); ++vector) {
-        const int x = vector_begin(vector, s.out_width);
-        const auto larger_of_row = [&](int row) {
-          const real* p = in + (2 * y + row) * s.in_width + 2 * x;
-          const Vector a = load_vector(p), b = load_vector(p + kWidth);
+    const real* p = in;
+    for (int y = 0; y < s.out_height; ++y, p += 2 * s.in_width, out += s.out_width) {
+      int x = 0;
+      for (; x + kWidth <= s.out_width; x += kWidth) {
+        const auto larger_of_row = [&](const real* row) {
+          const Vector a = load_vector(row), b = load_vector(row + kWidth);
           return max(every_second<0>(a, b, kAll), every_second<1>(a, b, kAll));
         };
-        store_vector(out + x, max(larger_of_row(0), larger_of_row(1)));
+        store_vector(out + x, max(larger_of_row(p + 2 * x), larger_of_row(p + s.in_width + 2 * x)));
+      }
+      for (; x < s.out_width; ++x) {
+        const real* above = p + 2 * x;
+        const real* below = above + s.in_width;
+        out[x] = max(max(above[0], above[1]), max(below[0], below[1]));
       }
     }
   }
 }
 
 inline void single_max_pool(const PoolShape& s, const real* in, real* out) {
-  if (is_2x2(s) && s.out_width >= kWidth) return single_max_pool_2x2(s, in, out);
+  if (is_2x2(s)) return single_max_pool_2x2(s, in, out);
   single_pool(s, in, out, [&](const real* plane, Range rows, Range columns) {
     real best = plane[rows.begin * s.in_width + columns.begin];
     for (int y = rows.begin; y < rows.end; ++y) {

@@ -74,9 +74,8 @@ EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Spli
 
 Predictor::Runner::Runner(const Model& model, const Kernels& kernels, ThreadPool& pool,
                           const PlanOptions& options)
-    : batcher(model.graph.input.shape.channels, model.graph.input.shape.height,
-              model.graph.input.shape.width, kernels.lanes, options.max_batch, model.graph.input.mean,
-              model.graph.input.standard_deviation),
+    : batcher(model.graph.input.shape.channels, model.graph.input.shape.height, model.graph.input.shape.width,
+              kernels.lanes, options.max_batch, model.graph.input.mean, model.graph.input.standard_deviation),
       executor(model.graph, kernels, pool, options) {}
 
 Predictor::Predictor(const Model& model, const Kernels& kernels, ThreadPool& pool)
