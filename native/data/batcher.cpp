@@ -69,13 +69,24 @@ void Batcher::load_training(const Split& split, int population, const Augmentati
 }
 
 void Batcher::load_plain(const std::uint8_t* bytes, int count, ThreadPool& pool) {
-  const int size = channels_ * pixels_;
-  pool.run(count, [&](int slot, int) {
-    const std::size_t at = static_cast<std::size_t>(slot) * static_cast<std::size_t>(size);
-    std::copy_n(bytes + at, size, decoded_.data() + at);
-    place(slot, 1, slot);
-  });
-  clear_after(count);
+  pool.run((count + lanes_ - 1) / lanes_, [&](int block, int) { load_plain_block(bytes, count, block); });
+}
+
+void Batcher::load_plain_block(const std::uint8_t* bytes, int count, int block) {
+  const std::int64_t size = std::int64_t{channels_} * pixels_;
+  const int first = block * lanes_;
+  const int valid = std::min(lanes_, count - first);
+  real* image = images_.data() + first * size;
+  if (valid < lanes_) std::fill_n(image, size * lanes_, real{0});
+  const std::uint8_t* pixel = bytes + first * size;
+  for (int lane = 0; lane < valid; ++lane, ++image) {
+    real* out = image;
+    for (int c = 0; c < channels_; ++c) {
+      const real scale = scale_[static_cast<std::size_t>(c)];
+      const real offset = offset_[static_cast<std::size_t>(c)];
+      for (int i = 0; i < pixels_; ++i, out += lanes_) *out = *pixel++ * scale + offset;
+    }
+  }
 }
 
 void Batcher::shuffle(std::uint64_t seed, std::uint64_t epoch, int population) {

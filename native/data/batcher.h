@@ -27,8 +27,9 @@ class Batcher {
   void load_training(const Split& split, int population, const Augmentation& augmentation, std::uint64_t seed,
                      std::uint64_t epoch, int first, int count, ThreadPool& pool);
 
-  // Images [0, count) of `bytes`, as they are.
+  // Images [0, count) of `bytes`, as they are: all of them, or one block of lanes (any thread may do that).
   void load_plain(const std::uint8_t* bytes, int count, ThreadPool& pool);
+  void load_plain_block(const std::uint8_t* bytes, int count, int block);
 
   const real* images() const { return images_.data(); }
   std::span<const std::uint16_t> labels() const { return labels_; }

@@ -163,14 +163,12 @@ BatchResult Executor::finish() {
 }
 
 void Executor::infer(const Batch& batch, real* logits) {
-  const Call call{.batch = batch, .value = weights_};
-  const Plan::Sweep& sweep = plan_.sweeps.front();
   const int lanes = plan_.lanes;
   const int blocks = (batch.count + lanes - 1) / lanes;
   const int classes = graph_.classes;
+  const std::int64_t block_size = std::int64_t{graph_.input.shape.size()} * lanes;
   pool_.run(blocks, [&](int block, int thread) {
-    run_block(sweep, call, block, 0, thread);
-    const real* out = resolve(plan_.values.back(), call, block, thread);
+    const real* out = infer_block(batch.images + block * block_size, thread);
     const int valid = std::min(lanes, batch.count - block * lanes);
     for (int lane = 0; lane < valid; ++lane) {
       for (int c = 0; c < classes; ++c) {
@@ -178,6 +176,12 @@ void Executor::infer(const Batch& batch, real* logits) {
       }
     }
   });
+}
+
+const real* Executor::infer_block(const real* images, int thread) {
+  const Call call{.batch = {.images = images, .count = plan_.lanes}, .value = weights_};
+  run_block(plan_.sweeps.front(), call, 0, 0, thread);
+  return resolve(plan_.values.back(), call, 0, thread);
 }
 
 const real* Executor::block_value(int value) const {

@@ -105,6 +105,10 @@ class Executor {
   // Outputs of the last layer, [count][classes].
   void infer(const Batch& batch, real* logits);
 
+  // The same for one block of images, by one of the pool's threads: outputs [classes][lanes], good until that
+  // thread's next block.
+  const real* infer_block(const real* images, int thread);
+
   // After infer with PlanOptions::keep_values and count <= lanes: image `image` of a value, copied
   // to `out` as [channels][height][width].
   void copy_value(int value, int image, real* out) const;

@@ -26,7 +26,7 @@ Evaluator::Evaluator(const Model& model, const Dataset& dataset, const Split& sp
   check_fits(model.graph, dataset);
   const auto classes = static_cast<std::size_t>(model.graph.classes);
   const auto count = static_cast<std::size_t>(split.count());
-  logits_.resize(kSlice * classes);
+  losses_.resize(kSlice);
   result_.confusion.resize(classes * classes);
   result_.predictions.resize(count);
   result_.confidences.resize(count);
@@ -38,20 +38,32 @@ bool Evaluator::advance() {
   if (count <= 0) return false;
   const int classes = model_.graph.classes;
   const auto image_size = static_cast<std::size_t>(model_.graph.input.shape.size());
-  batcher_.load_plain(split_.images.data() + static_cast<std::size_t>(next_) * image_size, count, pool_);
-  executor_.infer({.images = batcher_.images(), .count = count}, logits_.data());
+  const std::uint8_t* bytes = split_.images.data() + static_cast<std::size_t>(next_) * image_size;
+  const int lanes = executor_.plan().lanes;
+  const std::size_t block_size = image_size * static_cast<std::size_t>(lanes);
+  // A block goes from bytes to predictions while it is in the cache of one core.
+  pool_.run((count + lanes - 1) / lanes, [&](int block, int thread) {
+    batcher_.load_plain_block(bytes, count, block);
+    const real* outputs =
+        executor_.infer_block(batcher_.images() + static_cast<std::size_t>(block) * block_size, thread);
+    for (int i = block * lanes; i < std::min(count, (block + 1) * lanes); ++i, ++outputs) {
+      const auto output = [&](int c) { return double{outputs[c * lanes]}; };
+      const auto at = static_cast<std::size_t>(next_ + i);
+      int predicted = 0;
+      for (int c = 1; c < classes; ++c) predicted = output(c) > output(predicted) ? c : predicted;
+      double sum = 0;
+      for (int c = 0; c < classes; ++c) sum += math::exp(output(c) - output(predicted));
+      losses_[static_cast<std::size_t>(i)] = math::log(sum) + output(predicted) - output(split_.labels[at]);
+      result_.predictions[at] = static_cast<std::uint16_t>(predicted);
+      result_.confidences[at] = static_cast<float>(1 / sum);
+    }
+  });
   for (int i = 0; i < count; ++i) {
-    const real* logits = logits_.data() + static_cast<std::ptrdiff_t>(i) * classes;
     const auto at = static_cast<std::size_t>(next_ + i);
-    const int label = split_.labels[at];
-    const int predicted = static_cast<int>(std::max_element(logits, logits + classes) - logits);
-    double sum = 0;
-    for (int c = 0; c < classes; ++c) sum += math::exp(double{logits[c]} - double{logits[predicted]});
-    loss_sum_ += math::log(sum) + double{logits[predicted]} - double{logits[label]};
+    const int label = split_.labels[at], predicted = result_.predictions[at];
+    loss_sum_ += losses_[static_cast<std::size_t>(i)];
     correct_ += predicted == label ? 1 : 0;
     ++result_.confusion[static_cast<std::size_t>(label * classes + predicted)];
-    result_.predictions[at] = static_cast<std::uint16_t>(predicted);
-    result_.confidences[at] = static_cast<float>(1 / sum);
   }
   next_ += count;
   return next_ < split_.count();

@@ -156,7 +156,7 @@ class Evaluator {
   ThreadPool& pool_;
   Batcher batcher_;
   Executor executor_;
-  std::vector<real> logits_;
+  std::vector<double> losses_;  // of the images of one advance()
   EvaluationResult result_;
   double loss_sum_ = 0;
   int correct_ = 0;
