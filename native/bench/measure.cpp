@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -15,51 +16,47 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kWindows = 7;
-constexpr std::int64_t kImages = 1024;  // few enough to stay in the cache
-
-Dataset random_images(const Graph& graph) {
+// `count` is small enough for the cache.
+Dataset random_images(const Graph& graph, std::int64_t count) {
   const Shape& shape = graph.input.shape;
   Dataset dataset{.name = "random", .channels = shape.channels, .height = shape.height, .width = shape.width};
   for (int c = 0; c < graph.classes; ++c) dataset.class_names.push_back(std::to_string(c));
   Random random(1, RandomStream::kDigits);
-  for (std::int64_t i = 0; i < kImages * shape.size(); ++i) {
+  for (std::int64_t i = 0; i < count * shape.size(); ++i) {
     dataset.train.images.push_back(static_cast<std::uint8_t>(random.below(256)));
   }
-  for (std::int64_t i = 0; i < kImages; ++i) {
+  for (std::int64_t i = 0; i < count; ++i) {
     const auto classes = static_cast<std::uint32_t>(graph.classes);
     dataset.train.labels.push_back(static_cast<std::uint16_t>(random.below(classes)));
   }
   return dataset;
 }
 
-double measure_peak(const Kernels& kernels, double seconds) {
-  std::int64_t done = 0;
-  const double begin = now_in_seconds();
-  double now = begin;
-  while (now - begin < seconds) {
-    done += kernels.multiply_adds(20000);
-    now = now_in_seconds();
-  }
-  return 2 * static_cast<double>(done) / (now - begin);
-}
-
-// Calls `step`, which returns a number of images, for about `seconds`.
-template <class Step>
-double images_per_second(double seconds, Step&& step) {
-  std::int64_t images = 0;
-  const double begin = now_in_seconds();
-  double now = begin;
-  while (now - begin < seconds || images == 0) {
-    images += step();
-    now = now_in_seconds();
-  }
-  return static_cast<double>(images) / (now - begin);
-}
-
-double median(std::vector<double> values) {
+// The mean of the values around a quantile, those from half of its share to as far beyond: as robust, and
+// finer than a clock that ticks every 5 microseconds, as browsers' do.
+double quantile(std::vector<double> values, double share) {
   std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+  const double reach = std::min(share, 1 - share) / 2, last = static_cast<double>(values.size() - 1);
+  const auto mean = [&](double from, double to) {
+    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(from * last);
+    const auto end = values.begin() + static_cast<std::ptrdiff_t>(to * last) + 1;
+    return std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin);
+  };
+  const double near = mean(share - reach, share + reach);
+  return near > 0 ? near : mean(0, 1);  // shorter than a tick
+}
+
+// Calls `work` for about `seconds` and adds the duration of each call.
+template <class Work>
+void time_calls(double seconds, std::vector<double>& durations, Work&& work) {
+  double begin = now_in_seconds();
+  const double end = begin + seconds;
+  do {
+    work();
+    const double now = now_in_seconds();
+    durations.push_back(now - begin);
+    begin = now;
+  } while (begin < end);
 }
 
 // Speeds of `multiply_adds` in `seconds` over `images`.
@@ -71,7 +68,8 @@ json speed(double multiply_adds, double seconds, double images, double peak) {
           {"share_of_peak", gflops * 1e9 / peak}};
 }
 
-void add_layers(const std::vector<KernelTime>& times, double images, double peak, json& result) {
+void add_layers(const std::vector<KernelTime>& times, double images, double peak, double share,
+                json& result) {
   struct Layer {
     double multiply_adds = 0, seconds = 0;
     json directions = json::array();
@@ -80,16 +78,18 @@ void add_layers(const std::vector<KernelTime>& times, double images, double peak
   std::map<std::string, Layer> layers;
   json others = json::array();
   for (const KernelTime& time : times) {
+    const double seconds = quantile(time.steps, share);
     if (time.layer.empty()) {
-      others.push_back({{"kernel", time.kernel}, {"microseconds_per_image", time.seconds / images * 1e6}});
+      others.push_back({{"kernel", time.kernel}, {"microseconds_per_image", seconds / images * 1e6}});
       continue;
     }
     if (!layers.contains(time.layer)) order.push_back(time.layer);
     Layer& layer = layers[time.layer];
-    const auto multiply_adds = static_cast<double>(time.multiply_adds);
+    const double multiply_adds =
+        static_cast<double>(time.multiply_adds) / static_cast<double>(time.steps.size());
     layer.multiply_adds += multiply_adds;
-    layer.seconds += time.seconds;
-    json direction = speed(multiply_adds, time.seconds, images, peak);
+    layer.seconds += seconds;
+    json direction = speed(multiply_adds, seconds, images, peak);
     direction["kernel"] = time.kernel;
     layer.directions.push_back(direction);
   }
@@ -108,50 +108,51 @@ void add_layers(const std::vector<KernelTime>& times, double images, double peak
 
 json measure_training(const json& spec, const Kernels& kernels, const MeasureOptions& options) {
   const auto model = Model::create(spec, 1, nullptr);
-  const Dataset dataset = random_images(model->graph);
+  const Dataset dataset = random_images(model->graph, 16 * options.batch_size);
   const TrainingConfig config{.epochs = 1000000, .batch_size = options.batch_size, .learning_rate = 1e-4};
   ThreadPool pool(options.threads), one(1);
   Trainer trainer(*model, dataset, config, kernels, pool);
   Recorder recorder(kernels);
   Trainer recorded(*model, dataset, config, recorder.kernels(), one);
 
-  const double window = options.seconds / (kWindows + 1);
-  std::vector<double> speeds, peaks;
-  std::int64_t images = 0;
-  const auto step = [&] { return trainer.step().images; };
+  // The dataset is a multiple of the batch, so that all steps are alike.
+  constexpr int kWindows = 16;
+  constexpr std::int64_t kPeakRounds = 200000;
+  const double window = options.seconds / (kWindows + 4);
+  std::vector<double> steps, peaks, unused;
+  const auto step = [&] { trainer.step(); };
   const auto recorded_step = [&] {
-    const int done = recorded.step().images;
-    images += done;
-    return done;
+    recorded.step();
+    recorder.end_step();
   };
-  images_per_second(window, step);  // warm: browsers compile twice
-  measure_peak(kernels, window / 4);
-  recorded_step();
+  time_calls(2 * window, unused, step);  // warm: browsers compile twice
+  time_calls(2 * window, unused, recorded_step);
   recorder.clear();
-  images = 0;
   for (int i = 0; i < kWindows; ++i) {
-    peaks.push_back(measure_peak(kernels, window / 4));
-    speeds.push_back(images_per_second(window / 2, step));
-    images_per_second(options.by_layer ? window / 4 : 0, recorded_step);
+    time_calls(window / 5, peaks, [&] { kernels.multiply_adds(kPeakRounds); });
+    time_calls(window * 2 / 5, steps, step);
+    time_calls(window * 2 / 5, unused, recorded_step);
   }
 
-  const double peak = median(peaks), speed_median = median(speeds);
   double multiply_adds = 0;
-  for (const KernelTime& time : recorder.times()) multiply_adds += static_cast<double>(time.multiply_adds);
-  const double flop_per_image = 2 * multiply_adds / static_cast<double>(images);
+  for (const KernelTime& time : recorder.times()) {
+    multiply_adds += static_cast<double>(time.multiply_adds) / static_cast<double>(time.steps.size());
+  }
+  const double images = options.batch_size;
+  const double peak =
+      2 * static_cast<double>(kernels.multiply_adds(kPeakRounds)) / quantile(peaks, options.quantile);
+  const double speed = images / quantile(steps, options.quantile);
+  const double flop_per_image = 2 * multiply_adds / images;
   json result{{"model", model->graph.name},
               {"kernels", kernels.name},
               {"threads", pool.threads()},
               {"batch_size", options.batch_size},
               {"peak_gflops", peak / 1e9},
-              {"images_per_second",
-               {{"median", speed_median},
-                {"lowest", *std::min_element(speeds.begin(), speeds.end())},
-                {"highest", *std::max_element(speeds.begin(), speeds.end())}}},
+              {"images_per_second", speed},
               {"mflop_per_image", flop_per_image / 1e6},
-              {"gflops", flop_per_image * speed_median / 1e9},
-              {"share_of_peak", flop_per_image * speed_median / (peak * pool.threads())}};
-  if (options.by_layer) add_layers(recorder.times(), static_cast<double>(images), peak, result);
+              {"gflops", flop_per_image * speed / 1e9},
+              {"share_of_peak", flop_per_image * speed / (peak * pool.threads())}};
+  add_layers(recorder.times(), images, peak, options.quantile, result);
   return result;
 }
 

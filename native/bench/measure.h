@@ -11,14 +11,14 @@ namespace espalier {
 struct MeasureOptions {
   int batch_size = 64;
   int threads = 1;
-  double seconds = 2;  // for all windows together
-  bool by_layer = true;
+  double seconds = 2;     // for all windows together
+  double quantile = 0.5;  // of the times of many steps: the median; less looks through a busy machine
 };
 
 // Whole training steps (momentum, random images, no augmentation) and the peak, measured in turn; then, on
 // one thread, each kernel by itself.
 //
-//   {model, kernels, threads, batch_size, peak_gflops, images_per_second: {median, lowest, highest},
+//   {model, kernels, threads, batch_size, peak_gflops, images_per_second,
 //    mflop_per_image, gflops, share_of_peak,
 //    layers: [{layer, mflop_per_image, microseconds_per_image, gflops, share_of_peak,
 //              directions: [{kernel, …the same}]}],

@@ -57,7 +57,7 @@ void note(const char* kernel, Work work, double seconds) {
     time.multiply_adds += work.multiply_adds;
     return;
   }
-  recording.times.push_back({kernel, std::move(work.layer), work.multiply_adds, seconds});
+  recording.times.push_back({kernel, std::move(work.layer), work.multiply_adds, seconds, {}});
 }
 
 template <auto kMember, class Multiplies>
@@ -122,6 +122,13 @@ Recorder::Recorder(const Kernels& kernels) : wrapped_(kernels) {
 }
 
 Recorder::~Recorder() { recording = {}; }
+
+void Recorder::end_step() {
+  for (KernelTime& time : recording.times) {
+    time.steps.push_back(time.seconds);
+    time.seconds = 0;
+  }
+}
 
 void Recorder::clear() { recording.times.clear(); }
 

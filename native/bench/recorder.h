@@ -10,10 +10,11 @@
 namespace espalier {
 
 struct KernelTime {
-  std::string kernel;  // the name in the table
-  std::string layer;   // the shape it worked on; empty where the kernel multiplies nothing
-  std::int64_t multiply_adds = 0;
-  double seconds = 0;
+  std::string kernel;              // the name in the table
+  std::string layer;               // the shape it worked on; empty where the kernel multiplies nothing
+  std::int64_t multiply_adds = 0;  // in all steps
+  double seconds = 0;              // in the step under way
+  std::vector<double> steps;       // seconds in each step that ended
 };
 
 class Recorder {
@@ -25,6 +26,7 @@ class Recorder {
   Recorder& operator=(const Recorder&) = delete;
 
   const Kernels& kernels() const { return wrapped_; }
+  void end_step();
   void clear();
   // In the order of their first calls.
   const std::vector<KernelTime>& times() const;

@@ -26,17 +26,12 @@ void print_row(const std::string& name, const nlohmann::json& row, std::size_t w
 }
 
 void print_table(const nlohmann::json& result) {
-  const auto& speed = result["images_per_second"];
   const int threads = result["threads"];
   std::cout << result["model"].get<std::string>() << ", " << result["kernels"].get<std::string>() << ", "
             << threads << (threads == 1 ? " thread" : " threads") << ", batch " << result["batch_size"]
-            << "\n"
-            << with_commas(static_cast<std::int64_t>(speed["median"])) << " images/s (median; "
-            << with_commas(static_cast<std::int64_t>(speed["lowest"])) << " to "
-            << with_commas(static_cast<std::int64_t>(speed["highest"])) << "), " << fixed(result["gflops"], 1)
-            << " GFLOP/s, " << percent(result["share_of_peak"]) << " of the peak of "
-            << fixed(result["peak_gflops"], 1) << " GFLOP/s a thread\n";
-  if (!result.contains("layers")) return;
+            << ": " << with_commas(static_cast<std::int64_t>(result["images_per_second"])) << " images/s, "
+            << fixed(result["gflops"], 1) << " GFLOP/s, " << percent(result["share_of_peak"])
+            << " of the peak (" << fixed(result["peak_gflops"], 1) << " GFLOP/s a thread)\n";
   std::size_t width = 24;
   for (const auto& layer : result["layers"]) {
     width = std::max(width, layer["layer"].get_ref<const std::string&>().size() + 2);
@@ -82,6 +77,11 @@ Command add_bench(CLI::App& espalier) {
       ->check(CLI::Range(0.1, 600.0))
       ->capture_default_str()
       ->type_name("N");
+  app->add_option("--quantile", options->measure.quantile,
+                  "Of the times of many steps: 0.5 is the median, less looks through a busy machine")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->type_name("Q");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of a table");
   app->footer(

@@ -10,8 +10,8 @@ inline void transpose_block(const real* in, int inputs, int stride, real* transp
   }
 }
 
-inline constexpr int kDenseUnits = kRegisters == 32 ? 6 : 3;
-inline constexpr int kDenseVectors = 4;
+inline constexpr int kDenseUnits = 6;
+inline constexpr int kDenseVectors = kRegisters == 32 ? 4 : 2;
 
 // U units x V vectors of features. `partial` features of the last vector are stored one by one.
 template <int U, int V>

@@ -18,7 +18,7 @@ interface Result {
   kernels: string;
   batch_size: number;
   peak_gflops: number;
-  images_per_second: { median: number; lowest: number; highest: number };
+  images_per_second: number;
   gflops: number;
   share_of_peak: number;
   layers: (Speed & { layer: string; directions: (Speed & { kernel: string })[] })[];
@@ -26,6 +26,7 @@ interface Result {
 }
 
 const models = process.env['ESPALIER_BENCH_MODELS']?.split(' ') ?? ['lenet5', 'small', 'resnet', 'mobile'];
+const quantile = process.env['ESPALIER_BENCH_QUANTILE'] ?? '0.5';
 
 async function measure(build: string): Promise<Result[]> {
   const { page, close } = await openPackagePage(join(repository, 'build', build, 'native/wasm'));
@@ -33,7 +34,7 @@ async function measure(build: string): Promise<Result[]> {
     // In a worker, as the engine runs in the page.
     const script = `new Promise((resolve, reject) => {
       const code = "import create from '" + location.origin + "/bench.mjs'; const lines = [];" +
-        "await create({ arguments: ${JSON.stringify(models).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
+        "await create({ arguments: ${JSON.stringify([quantile, ...models]).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
         "postMessage(lines.map((line) => JSON.parse(line)));";
       const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
       worker.onmessage = (event) => resolve(event.data);
@@ -51,10 +52,8 @@ function row(name: string, { microseconds_per_image, gflops, share_of_peak }: Sp
 }
 
 function print(result: Result): void {
-  const { median, lowest, highest } = result.images_per_second;
-  const [speed, slowest, fastest] = [median, lowest, highest].map(Math.round);
   const lines = [
-    `${result.model}, ${result.kernels}: ${speed} images/s (${slowest} to ${fastest}), ${result.gflops.toFixed(1)} GFLOP/s, ` +
+    `${result.model}, ${result.kernels}: ${Math.round(result.images_per_second)} images/s, ${result.gflops.toFixed(1)} GFLOP/s, ` +
       `${percent(result.share_of_peak)} of ${result.peak_gflops.toFixed(1)}`,
     `${''.padEnd(34)}  us/image  GFLOP/s  of peak`,
     ...result.layers.flatMap((layer) => [
