@@ -130,7 +130,7 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
     }
   };
   if (W == 1) {
-    if (ky.begin < ky.end && kx.begin < kx.end) {
+    if (ky.begin < ky.end) {
       for (int i = 0; i < channels; ++i, origin += plane, packed += T) multiply(origin, packed);
     }
   } else {
@@ -159,10 +159,39 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
   }
 }
 
-template <int T, int W>
-inline void conv_forward_tile(const ConvShape& s, const real* in, const real* packed, const real* bias,
-                              real* out) {
-  constexpr int P = kPixels<T>;
+// Outputs [begin, end) of a row, for which all taps `ky`, `kx` lie inside the input.
+using ForwardRow = void (*)(const ConvShape& s, const real* in, const real* packed, const real* bias,
+                            real* out, int y, int begin, int end, Range ky, Range kx);
+template <int T, int P, int W>
+void conv_forward_row(const ConvShape& s, const real* in, const real* packed, const real* bias, real* out,
+                      int y, int begin, int end, Range ky, Range kx) {
+  for (; begin < end; begin += P) {
+    conv_forward_pixels<T, P, W>(s, in, packed, bias, out, y, begin, ky, kx);
+  }
+}
+
+// `pixels` outputs at a time where a whole row of taps lies inside, and one at a time elsewhere.
+struct ForwardRows {
+  ForwardRow inside;
+  ForwardRow border;
+  int pixels;
+};
+inline ForwardRows find_forward_rows(const ConvShape& s, int channels) {
+  ForwardRows rows{};
+  const int width = s.dilation_width > 1 ? 0 : s.taps() == 1 ? 1 : s.kernel_width;
+  dispatch<kTile>(channels, [&]<int T>() {
+    constexpr int P = kPixels<T>;
+    constexpr int kGeneric = kRegisters == 32 ? P : 1;  // a browser downloads what is written out
+    rows = {conv_forward_row<T, kGeneric, 0>, conv_forward_row<T, 1, 0>, kGeneric};
+    if (width == 1 && s.taps() == 1) rows = {conv_forward_row<T, P, 1>, rows.border, P};
+    if (T >= 3 && width == 3) rows = {conv_forward_row<T, P, 3>, rows.border, P};
+    if (T >= 4 && width == 5) rows = {conv_forward_row<T, P, 5>, rows.border, P};
+  });
+  return rows;
+}
+
+inline void conv_forward_tile(const ConvShape& s, const ForwardRows& rows, const real* in, const real* packed,
+                              const real* bias, real* out) {
   const Range inside = intersect(valid_outputs(-s.pad_left, s.stride_width, s.in_width, s.out_width),
                                  valid_outputs((s.kernel_width - 1) * s.dilation_width - s.pad_left,
                                                s.stride_width, s.in_width, s.out_width));
@@ -171,35 +200,18 @@ inline void conv_forward_tile(const ConvShape& s, const real* in, const real* pa
         valid_taps(y * s.stride_height - s.pad_top, s.dilation_height, s.kernel_height, s.in_height);
     int x = 0;
     while (x < s.out_width) {
-      if ((P > 1 || W > 0) && x >= inside.begin && x + P <= inside.end) {
-        conv_forward_pixels<T, P, W>(s, in, packed, bias, out, y, x, ky, {0, s.kernel_width});
-        x += P;
+      const int whole = x < inside.begin ? 0 : (inside.end - x) / rows.pixels * rows.pixels;
+      if (whole > 0) {
+        rows.inside(s, in, packed, bias, out, y, x, x + whole, ky, {0, s.kernel_width});
+        x += whole;
       } else {
         const Range kx =
             valid_taps(x * s.stride_width - s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
-        conv_forward_pixels<T, 1, W == 1>(s, in, packed, bias, out, y, x, ky, kx);
+        rows.border(s, in, packed, bias, out, y, x, x + 1, ky, kx);
         ++x;
       }
     }
   }
-}
-
-using ForwardTile = void (*)(const ConvShape& s, const real* in, const real* packed, const real* bias,
-                             real* out);
-inline ForwardTile find_forward_tile(const ConvShape& s, int channels) {
-  ForwardTile tile = nullptr;
-  dispatch<kTile>(channels, [&]<int T>() {
-    if (s.taps() == 1) {
-      tile = conv_forward_tile<T, 1>;
-    } else if (s.dilation_width == 1 && s.kernel_width == 3) {
-      tile = conv_forward_tile<T, 3>;
-    } else if (s.dilation_width == 1 && s.kernel_width == 5) {
-      tile = conv_forward_tile<T, 5>;
-    } else {
-      tile = conv_forward_tile<T, 0>;
-    }
-  });
-  return tile;
 }
 
 inline void conv_forward(const ConvShape& s, const real* in, const real* packed, const real* bias,
@@ -211,8 +223,8 @@ inline void conv_forward(const ConvShape& s, const real* in, const real* packed,
     for (int tile = 0; tile < tiling.tiles; ++tile) {
       const int size = tiling.size(tile);
       const int channel = group * s.group_out() + tiling.begin(tile);
-      find_forward_tile(s, size)(s, in + group * s.group_in() * in_plane, packed,
-                                 bias ? bias + channel : nullptr, out + channel * out_plane);
+      conv_forward_tile(s, find_forward_rows(s, size), in + group * s.group_in() * in_plane, packed,
+                        bias ? bias + channel : nullptr, out + channel * out_plane);
       packed += std::int64_t{size} * s.group_in() * s.taps();
     }
   }

@@ -10,43 +10,58 @@ inline void transpose_block(const real* in, int inputs, int stride, real* transp
   }
 }
 
+// U x V registers of sums fit with their operands. A strip of features is at least a cache line of the
+// gradient.
 inline constexpr int kDenseUnits = 6;
 inline constexpr int kDenseVectors = kRegisters == 32 ? 4 : 2;
+inline constexpr int kStrip = kDenseVectors * kWidth > 16 ? kDenseVectors* kWidth : 16;
 
-// U units x V vectors of features. `partial` features of the last vector are stored one by one.
+// U units x V registers of features, which all exist.
 template <int U, int V>
-ESPALIER_INLINE void dense_gradient_tile(const real* x, int stride, const real* g, int units, int images,
-                                         int inputs, int features, bool add, real* grad) {
+void dense_gradient_tile(const real* x, int stride, const real* g, int units, int images, int inputs,
+                         bool add, real* grad) {
   Vector acc[U][V];
-  alignas(64) real edge[V * kWidth];
   for (int u = 0; u < U; ++u) {
-    if (!add) {
-      for (int v = 0; v < V; ++v) acc[u][v] = Vector{};
-    } else if (features == V * kWidth) {
-      for (int v = 0; v < V; ++v) acc[u][v] = load_vector(grad + std::int64_t{u} * inputs + v * kWidth);
-    } else {
-      std::memcpy(edge, grad + std::int64_t{u} * inputs, static_cast<std::size_t>(features) * sizeof(real));
-      for (int v = 0; v < V; ++v) acc[u][v] = load_vector(edge + v * kWidth);
+    for (int v = 0; v < V; ++v) {
+      acc[u][v] = add ? load_vector(grad + std::int64_t{u} * inputs + v * kWidth) : Vector{};
     }
   }
-  for (int n = 0; n < images; ++n) {
-    const real* px = x + std::int64_t{n} * stride;
-    const real* pg = g + (std::int64_t{n / kLanes} * units) * kLanes + n % kLanes;
-    Vector value[V];
-    for (int v = 0; v < V; ++v) value[v] = load_vector(px + v * kWidth);
-    for (int u = 0; u < U; ++u) {
-      const Vector s = splat_vector(pg[u * kLanes]);
-      for (int v = 0; v < V; ++v) acc[u][v] = madd(s, value[v], acc[u][v]);
+  for (int n = 0; n < images; n += kLanes, g += std::int64_t{units} * kLanes) {
+    for (int lane = 0; lane < kLanes && n + lane < images; ++lane, x += stride) {
+      Vector value[V];
+      for (int v = 0; v < V; ++v) value[v] = load_vector(x + v * kWidth);
+      for (int u = 0; u < U; ++u) {
+        const Vector s = splat_vector(g[u * kLanes + lane]);
+        for (int v = 0; v < V; ++v) acc[u][v] = madd(s, value[v], acc[u][v]);
+      }
     }
   }
   for (int u = 0; u < U; ++u) {
-    if (features == V * kWidth) {
-      for (int v = 0; v < V; ++v) store_vector(grad + std::int64_t{u} * inputs + v * kWidth, acc[u][v]);
-    } else {
-      for (int v = 0; v < V; ++v) store_vector(edge + v * kWidth, acc[u][v]);
-      std::memcpy(grad + std::int64_t{u} * inputs, edge, static_cast<std::size_t>(features) * sizeof(real));
-    }
+    for (int v = 0; v < V; ++v) store_vector(grad + std::int64_t{u} * inputs + v * kWidth, acc[u][v]);
   }
+}
+
+using DenseTile = void (*)(const real* x, int stride, const real* g, int units, int images, int inputs,
+                           bool add, real* grad);
+
+// The last features, one unit at a time.
+inline void dense_gradient_edge(const real* x, int stride, const real* g, int units, int images, int features,
+                                bool add, real* grad) {
+  alignas(64) real edge[16] = {};
+  if (add) std::memcpy(edge, grad, static_cast<std::size_t>(features) * sizeof(real));
+  for (int k = 0; k < features; k += kWidth) {
+    dense_gradient_tile<1, 1>(x + k, stride, g, units, images, 0, add, edge + k);
+  }
+  std::memcpy(grad, edge, static_cast<std::size_t>(features) * sizeof(real));
+}
+
+inline DenseTile find_dense_tile(int units, int features) {
+  DenseTile tile = nullptr;
+  dispatch<kDenseUnits>(units, [&]<int U>() {
+    tile = dense_gradient_tile<U, kDenseVectors>;
+    if (kWidth == 16 && features < kStrip) tile = dense_gradient_tile<U, 1>;
+  });
+  return tile;
 }
 
 inline void dense_weight_gradient(const real* transposed, int stride, const real* grads, int images,
@@ -55,23 +70,25 @@ inline void dense_weight_gradient(const real* transposed, int stride, const real
   const int count = unit_end - unit_begin;
   if (count == 0) return;
   const Tiling tiling(count, kDenseUnits);
-  int k = 0;
-  while (k < inputs) {
+  for (int k = 0; k < inputs;) {
     const int left = inputs - k;
-    const int features =
-        left < kDenseVectors * kWidth ? (left < kWidth ? left : kWidth) : kDenseVectors * kWidth;
+    const int features = left >= kStrip || left < 16 ? std::min(left, kStrip) : 16;
     for (int tile = 0; tile < tiling.tiles; ++tile) {
+      const int size = tiling.size(tile);
       const int u = unit_begin + tiling.begin(tile);
-      dispatch<kDenseUnits>(tiling.size(tile), [&]<int U>() {
-        const real* g = grads + std::int64_t{u} * kLanes;
-        real* grad = grad_weight + std::int64_t{u} * inputs + k;
-        if (features > kWidth) {
-          dense_gradient_tile<U, kDenseVectors>(transposed + k, stride, g, units, images, inputs, features,
-                                                add, grad);
-        } else {
-          dense_gradient_tile<U, 1>(transposed + k, stride, g, units, images, inputs, features, add, grad);
+      const real* g = grads + std::int64_t{u} * kLanes;
+      real* grad = grad_weight + std::int64_t{u} * inputs + k;
+      if (features < 16) {
+        for (int i = 0; i < size; ++i, g += kLanes, grad += inputs) {
+          dense_gradient_edge(transposed + k, stride, g, units, images, features, add, grad);
         }
-      });
+        continue;
+      }
+      const DenseTile add_part = find_dense_tile(size, features);
+      const int part = std::min(features, kDenseVectors * kWidth);
+      for (int i = 0; i < features; i += part) {
+        add_part(transposed + k + i, stride, g, units, images, inputs, add, grad + i);
+      }
     }
     k += features;
   }

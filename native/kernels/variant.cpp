@@ -1,5 +1,6 @@
 // One variant of all inner loops. CMake compiles this file once for each kind of processor, with
 // ESPALIER_VARIANT (its name), ESPALIER_LANES, ESPALIER_VECTOR_BYTES and ESPALIER_FUSED.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
