@@ -5,44 +5,6 @@
 // Every result sums its products in one order: forward by (in channel, ky, kx), input gradient by
 // (ky, kx, out channel), weight gradient by (row, column) of the output, then lanes, then blocks.
 
-// Channels [0, count) in tiles of nearly equal size, none above kTile.
-struct Tiling {
-  int count;
-  int tiles;
-  explicit Tiling(int count, int largest) : count(count), tiles((count + largest - 1) / largest) {}
-  int begin(int tile) const { return static_cast<int>(static_cast<std::int64_t>(count) * tile / tiles); }
-  int size(int tile) const { return begin(tile + 1) - begin(tile); }
-};
-
-// Accumulators that fit the registers: 16 in a browser and with AVX2, 32 with AVX-512.
-inline constexpr int kRegisters = ESPALIER_VECTOR_BYTES == 64 ? 32 : 16;
-inline constexpr int kTile = kRegisters == 32 ? 10 : 6;
-// Neighbouring pixels at once, for a tile of T channels.
-template <int T>
-inline constexpr int kPixels = kRegisters == 32 ? (T <= 3   ? 8
-                                                   : T <= 6 ? 4
-                                                   : T <= 8 ? 3
-                                                            : 2)
-                               : kVectors > 1   ? (T == 1   ? 4
-                                                   : T == 2 ? 2
-                                                            : 1)
-                                                : (T == 1   ? 8
-                                                   : T == 2 ? 4
-                                                   : T <= 4 ? 3
-                                                            : 2);
-
-// Calls f.template operator()<n>() for 1 <= n <= Max.
-template <int Max, class F>
-ESPALIER_INLINE void dispatch(int n, F&& f) {
-  if constexpr (Max > 0) {
-    if (n == Max) {
-      f.template operator()<Max>();
-    } else {
-      dispatch<Max - 1>(n, static_cast<F&&>(f));
-    }
-  }
-}
-
 // The outputs [begin, end) whose tap `offset` (tap · dilation - padding) lies inside the input.
 struct Range {
   int begin;
@@ -63,6 +25,16 @@ ESPALIER_INLINE Range valid_taps(int origin, int dilation, int kernel, int in) {
   const int last = in - 1 - origin;
   const int end = last < 0 ? 0 : last / dilation + 1;
   return {begin < kernel ? begin : kernel, end < kernel ? end : kernel};
+}
+
+// A 1 x 1 convolution without stride or padding sees no rows.
+inline ConvShape flat(ConvShape s) {
+  if (s.taps() == 1 && s.in_height == s.out_height && s.in_width == s.out_width && s.pad_top == 0 &&
+      s.pad_left == 0) {
+    s.in_width = s.out_width = s.in_height * s.in_width;
+    s.in_height = s.out_height = 1;
+  }
+  return s;
 }
 
 // ---- packing
@@ -214,8 +186,10 @@ inline void conv_forward_tile(const ConvShape& s, const ForwardRows& rows, const
   }
 }
 
-inline void conv_forward(const ConvShape& s, const real* in, const real* packed, const real* bias,
+inline void conv_forward(const ConvShape& shape, const real* in, const real* packed, const real* bias,
                          real* out) {
+  const ConvShape s = flat(shape);
+  if (is_depthwise(s)) return depthwise_forward(s, in, packed, bias, out);
   const Tiling tiling(s.group_out(), kTile);
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
@@ -321,7 +295,10 @@ inline void conv_input_gradient_tile(const ConvShape& s, const real* grad_out, c
   }
 }
 
-inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const real* packed, real* grad_in) {
+inline void conv_input_gradient(const ConvShape& shape, const real* grad_out, const real* packed,
+                                real* grad_in) {
+  const ConvShape s = flat(shape);
+  if (is_depthwise(s)) return depthwise_input_gradient(s, grad_out, packed, grad_in);
   const Tiling tiling(s.group_in(), kTile);
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
@@ -345,19 +322,21 @@ inline void conv_input_gradient(const ConvShape& s, const real* grad_out, const 
 //
 // The tiles are many, so they hold their inner loops and nothing else: one row of taps over all outputs.
 struct GradientRow {
-  int offset;    // of the input's row from the output's
-  int first;     // of the input's column from the output's, at the first tap
-  Range rows;    // outputs whose tap lies inside the input …
-  Range inside;  // … and whose taps all do
+  int offset;             // of the input's row from the output's
+  int first;              // of the input's column from the output's, at the first tap
+  int column_step;        // to the column of the next input
+  std::int64_t distance;  // numbers from one input to the next one
+  Range rows;             // outputs whose tap lies inside the input …
+  Range inside;           // … and whose taps all do
 };
 
-// sums[t][k].v[0]: T output channels x K taps, summed over all output pixels.
+// sums[t][k].v[0]: T output channels x K inputs, summed over all output pixels.
 // (One more for taps that are neighbours, at constant offsets, is 2 % faster and 4 KB of every binary.)
 template <int T, int K>
 void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real* in, const real* grad_out,
                           Vector* sums) {
   const int step = s.stride_width * kLanes;
-  const int dilation = s.dilation_width * kLanes;
+  const auto distance = static_cast<std::ptrdiff_t>(row.distance);
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
   const Range inside = row.inside;
   const std::int64_t in_row = std::int64_t{s.stride_height} * s.in_width * kLanes;
@@ -381,7 +360,7 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
   for (int y = row.rows.begin; y < row.rows.end; ++y) {
     for (int x = 0; x < width; ++x, xs += step, gs += kLanes) {
       Vector value[K];
-      for (int k = 0; k < K; ++k) value[k] = load_vector(xs + k * dilation);
+      for (int k = 0; k < K; ++k) value[k] = load_vector(xs + k * distance);
       add(value, gs);
     }
     xs += in_row - width * step;
@@ -397,8 +376,8 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
     for (int y = row.rows.begin; y < row.rows.end; ++y, xs += in_row, gs += out_row) {
       Vector value[K];
       for (int k = 0; k < K; ++k) {
-        const int at = column + k * s.dilation_width;
-        value[k] = at >= 0 && at < s.in_width ? load_vector(xs + k * dilation) : Vector{};
+        const int at = column + k * row.column_step;
+        value[k] = at >= 0 && at < s.in_width ? load_vector(xs + k * distance) : Vector{};
       }
       add(value, gs);
     }
@@ -408,9 +387,10 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
   }
 }
 
-// Tile sizes by the taps of a row: T x K accumulators, K + 1 registers for operands. With 16
-// registers a row of five taps goes as three and two (10 % faster in a browser than two tiles of five).
-inline constexpr int kMaxTaps = kRegisters == 32 ? 5 : 3;
+// Tile sizes by the number of inputs: T x K accumulators, K + 1 registers for operands. A browser has 15 registers:
+// a row of five taps goes as three and two, and 3 x 3 accumulators beat 4 x 3 by 10 % there.
+inline constexpr int kMaxInputs = kRegisters == 32 ? 5 : 3;
+inline constexpr int kMaxChannels = kRegisters == 32 ? 5 : 2;
 inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 6, kRegisters == 32 ? 8 : 6,
                                          kRegisters == 32 ? 7 : 3, 6, 5};
 
@@ -420,33 +400,42 @@ using GradientTile = void (*)(const ConvShape& s, const GradientRow& row, const 
                               const real* grad_out, Vector* sums);
 inline GradientTile find_gradient_tile(int channels, int taps) {
   GradientTile tile = nullptr;
-  dispatch<kMaxTaps>(taps, [&]<int K>() {
+  dispatch<kMaxInputs>(taps, [&]<int K>() {
     dispatch<kGradientTiles[K - 1]>(channels, [&]<int T>() { tile = weight_gradient_tile<T, K>; });
   });
   return tile;
 }
 
-inline void conv_weight_gradient(const ConvShape& s, const real* in, const real* grad_out,
+// A tile's inputs are the taps of a row or, where rows have one tap, neighbouring input channels.
+inline void conv_weight_gradient(const ConvShape& shape, const real* in, const real* grad_out,
                                  real* grad_weight) {
+  const ConvShape s = flat(shape);
+  if (is_depthwise(s)) return depthwise_weight_gradient(s, in, grad_out, grad_weight);
   const std::int64_t row = std::int64_t{s.group_in()} * s.taps();
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
+  const bool by_tap = s.kernel_width > 1;
+  const Tiling inputs(by_tap ? s.kernel_width : s.group_in(), by_tap ? kMaxInputs : kMaxChannels);
+  const int others = by_tap ? s.group_in() : 1;
+  const int weight_step = by_tap ? 1 : s.taps();
+  GradientRow at;
+  at.distance = by_tap ? std::int64_t{s.dilation_width} * kLanes : in_plane;
+  at.column_step = by_tap ? s.dilation_width : 0;
   const auto outputs = [&](int offset) {
     return valid_outputs(offset, s.stride_width, s.in_width, s.out_width);
   };
-  const Tiling taps(s.kernel_width, kMaxTaps);
-  for (int part = 0; part < taps.tiles; ++part) {
-    const int width = taps.size(part);
-    GradientRow at;
-    at.first = taps.begin(part) * s.dilation_width - s.pad_left;
-    at.inside = intersect(outputs(at.first), outputs(at.first + (width - 1) * s.dilation_width));
+  for (int part = 0; part < inputs.tiles; ++part) {
+    const int width = inputs.size(part);
+    at.first = (by_tap ? inputs.begin(part) * s.dilation_width : 0) - s.pad_left;
+    at.inside = intersect(outputs(at.first), outputs(at.first + (width - 1) * at.column_step));
     const Tiling channels(s.group_out(), kGradientTiles[width - 1]);
     for (int group = 0; group < s.groups; ++group) {
       for (int tile = 0; tile < channels.tiles; ++tile) {
         const int size = channels.size(tile);
         const int o = group * s.group_out() + channels.begin(tile);
         const GradientTile add = find_gradient_tile(size, width);
-        for (int i = 0; i < s.group_in(); ++i) {
+        for (int other = 0; other < others; ++other) {
+          const int i = by_tap ? other : inputs.begin(part);
           for (int ky = 0; ky < s.kernel_height; ++ky) {
             at.offset = ky * s.dilation_height - s.pad_top;
             at.rows = valid_outputs(at.offset, s.stride_height, s.in_height, s.out_height);
@@ -455,10 +444,10 @@ inline void conv_weight_gradient(const ConvShape& s, const real* in, const real*
               add(s, at, in + (std::int64_t{group} * s.group_in() + i) * in_plane + v * kWidth,
                   grad_out + o * out_plane + v * kWidth, sums[0].v + v);
             }
-            real* to =
-                grad_weight + o * row + std::int64_t{i} * s.taps() + ky * s.kernel_width + taps.begin(part);
+            real* to = grad_weight + o * row + std::int64_t{i} * s.taps() + ky * s.kernel_width +
+                       (by_tap ? inputs.begin(part) : 0);
             for (int t = 0; t < size; ++t, to += row) {
-              for (int k = 0; k < width; ++k) add_groups(sums[t * width + k], to[k]);
+              for (int k = 0; k < width; ++k) add_groups(sums[t * width + k], to[k * weight_step]);
             }
           }
         }

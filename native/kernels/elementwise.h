@@ -1,8 +1,11 @@
 // Loops over lanes with no neighbours: activations, batch norm, addition, dropout, softmax.
 
+// `size` is a multiple of the lanes.
 template <class F>
 ESPALIER_INLINE void for_each_vector(int size, F&& f) {
-  for (int i = 0; i < size; i += kWidth) f(i);
+  for (int i = 0; i < size; i += kLanes) {
+    for (int v = 0; v < kLanes; v += kWidth) f(i + v);
+  }
 }
 
 inline void activation_forward(Activation kind, real slope, int size, const real* in, real* out) {
@@ -70,11 +73,8 @@ inline void activation_backward(Activation kind, real slope, int size, const rea
 inline void scale_shift(const real* in, int channels, int pixels, const real* scale, const real* shift,
                         real* out) {
   for (int c = 0; c < channels; ++c) {
-    const Vector a = splat_vector(scale[c]), b = splat_vector(shift[c]);
-    const int end = pixels * kLanes;
-    for (int i = 0; i < end; i += kWidth) store_vector(out + i, madd(load_vector(in + i), a, b));
-    in += end;
-    out += end;
+    const Lanes a = splat(scale[c]), b = splat(shift[c]);
+    for (int i = 0; i < pixels; ++i, in += kLanes, out += kLanes) store(out, madd(load(in), a, b));
   }
 }
 
@@ -126,10 +126,9 @@ inline void combine(const real* grad_out, const real* in, int channels, int pixe
                     const real* b, const real* d, int valid, real* out) {
   const Lanes mask = valid_mask(valid);
   for (int c = 0; c < channels; ++c) {
-    const Lanes ka = splat(a[c]), kb = splat(b[c]), kd = splat(d[c]);
+    const Lanes ka = splat(a[c]) * mask, kb = splat(b[c]) * mask, kd = splat(d[c]) * mask;
     for (int i = 0; i < pixels; ++i, in += kLanes, grad_out += kLanes, out += kLanes) {
-      const Lanes sum = madd(load(grad_out), ka, madd(load(in), kb, kd));
-      store(out, valid == kLanes ? sum : sum * mask);
+      store(out, madd(load(grad_out), ka, madd(load(in), kb, kd)));
     }
   }
 }

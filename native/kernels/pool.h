@@ -30,11 +30,23 @@ ESPALIER_INLINE bool is_2x2(const PoolShape& s) {
          s.out_width * 2 <= s.in_width;
 }
 
+// visit(pixel, at): where the window begins in the input, and the output.
+template <class Visit>
+ESPALIER_INLINE void for_each_2x2(const PoolShape& s, Visit&& visit) {
+  std::int64_t at = 0;
+  for (int c = 0; c < s.channels; ++c) {
+    for (int y = 0; y < s.out_height; ++y) {
+      std::int64_t pixel = (std::int64_t{c} * s.in_height + 2 * y) * s.in_width * kLanes;
+      for (int x = 0; x < s.out_width; ++x, pixel += 2 * kLanes, at += kLanes) visit(pixel, at);
+    }
+  }
+}
+
 inline void max_pool_forward(const PoolShape& s, const real* in, real* out) {
   if (is_2x2(s)) {
     const int row = s.in_width * kLanes;
-    for_each_window(s, [&](std::int64_t plane, Range rows, Range columns, std::int64_t at) {
-      const real* p = in + pixel(s, plane, rows.begin, columns.begin);
+    for_each_2x2(s, [&](std::int64_t pixel, std::int64_t at) {
+      const real* p = in + pixel;
       store(out + at, max(max(load(p), load(p + kLanes)), max(load(p + row), load(p + row + kLanes))));
     });
     return;
@@ -56,20 +68,38 @@ inline void clear(const PoolShape& s, real* grad_in) {
 
 inline void max_pool_backward(const PoolShape& s, const real* in, const real* out, const real* grad_out,
                               real* grad_in) {
-  // Gradient goes to the first pixel that holds the maximum; what is left after it is zero.
   const bool disjoint = is_2x2(s);
   if (!disjoint || s.out_height * 2 != s.in_height || s.out_width * 2 != s.in_width) clear(s, grad_in);
-  const Vector zero{};
+  // Gradient goes to the first pixel that holds the maximum; what is left after it is zero.
+  const auto give = [&](std::int64_t here, const Lanes& largest, Lanes& left) {
+    const Lanes value = load(in + here);
+    Lanes given;
+    for (int i = 0; i < kVectors; ++i) {
+      const Mask here_is_largest = value.v[i] == largest.v[i];
+      const Mask gradient = reinterpret_cast<Mask>(left.v[i]);
+      given.v[i] = reinterpret_cast<Vector>(gradient & here_is_largest);
+      left.v[i] = reinterpret_cast<Vector>(gradient & ~here_is_largest);
+    }
+    return given;
+  };
+  if (disjoint) {
+    const int row = s.in_width * kLanes;
+    for_each_2x2(s, [&](std::int64_t pixel, std::int64_t at) {
+      const Lanes largest = load(out + at);
+      Lanes left = load(grad_out + at);
+      for (const int offset : {0, kLanes, row, row + kLanes}) {
+        store(grad_in + pixel + offset, give(pixel + offset, largest, left));
+      }
+    });
+    return;
+  }
   for_each_window(s, [&](std::int64_t plane, Range rows, Range columns, std::int64_t at) {
     const Lanes largest = load(out + at);
     Lanes left = load(grad_out + at);
     for (int y = rows.begin; y < rows.end; ++y) {
       for (int x = columns.begin; x < columns.end; ++x) {
-        const std::int64_t here = pixel(s, plane, y, x);
-        const Lanes value = load(in + here);
-        const Lanes given = map([&](int i) { return value.v[i] == largest.v[i] ? left.v[i] : zero; });
-        left = map([&](int i) { return value.v[i] == largest.v[i] ? zero : left.v[i]; });
-        store(grad_in + here, disjoint ? given : load(grad_in + here) + given);
+        real* to = grad_in + pixel(s, plane, y, x);
+        store(to, load(to) + give(pixel(s, plane, y, x), largest, left));
       }
     }
   });

@@ -19,6 +19,10 @@ namespace espalier::ESPALIER_VARIANT {
 
 #include "kernels/lanes.h"
 
+#include "kernels/tiles.h"
+
+#include "kernels/depthwise.h"
+
 #include "kernels/conv.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
