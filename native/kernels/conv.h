@@ -111,12 +111,22 @@ ESPALIER_INLINE void conv_forward_pixels(const ConvShape& s, const real* in, con
     const int skipped = (s.kernel_height - (ky.end - ky.begin)) * s.kernel_width * T;
     origin += ky.begin * row_step + (W ? 0 : kx.begin * dilation);
     packed += (ky.begin * s.kernel_width + (W ? 0 : kx.begin)) * T;
-    for (int i = 0; i < channels; ++i, origin += plane, packed += skipped) {
-      const real* px = origin;
-      for (int a = ky.begin; a < ky.end; ++a, px += row_step, packed += s.kernel_width * T) {
-        if constexpr (W > 0) {
-          for (int b = 0; b < W; ++b) multiply(px + b * kLanes, packed + b * T);
-        } else {
+    if constexpr (W > 0) {
+      // One loop over all rows of all channels: the ends of short loops are hard to foresee.
+      const int rows = ky.end - ky.begin;
+      const std::int64_t to_next_channel = plane - (rows - 1) * row_step;
+      int left = rows;
+      for (int n = channels * rows; n > 0; --n) {
+        for (int b = 0; b < W; ++b) multiply(origin + b * kLanes, packed + b * T);
+        const bool last = --left == 0;
+        origin += last ? to_next_channel : row_step;
+        packed += last ? W * T + skipped : W * T;
+        left = last ? rows : left;
+      }
+    } else {
+      for (int i = 0; i < channels; ++i, origin += plane, packed += skipped) {
+        const real* px = origin;
+        for (int a = ky.begin; a < ky.end; ++a, px += row_step, packed += s.kernel_width * T) {
           const real* pb = px;
           const real* pw = packed;
           for (int b = kx.begin; b < kx.end; ++b, pb += dilation, pw += T) multiply(pb, pw);
@@ -326,8 +336,8 @@ struct GradientRow {
   int first;              // of the input's column from the output's, at the first tap
   int column_step;        // to the column of the next input
   std::int64_t distance;  // numbers from one input to the next one
-  Range rows;             // outputs whose tap lies inside the input …
-  Range inside;           // … and whose taps all do
+  Range rows;             // outputs whose tap lies inside the input
+  Range inside;           // outputs for which a whole row of taps does
 };
 
 // sums[t][k].v[0]: T output channels x K inputs, summed over all output pixels.
@@ -387,8 +397,8 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
   }
 }
 
-// Tile sizes by the number of inputs: T x K accumulators, K + 1 registers for operands. A browser has 15 registers:
-// a row of five taps goes as three and two, and 3 x 3 accumulators beat 4 x 3 by 10 % there.
+// Tile sizes by the number of inputs: T x K accumulators, K + 1 registers for operands. A browser has 15
+// registers: a row of five taps goes as three and two, and 3 x 3 accumulators beat 4 x 3 by 10 % there.
 inline constexpr int kMaxInputs = kRegisters == 32 ? 5 : 3;
 inline constexpr int kMaxChannels = kRegisters == 32 ? 5 : 2;
 inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 6, kRegisters == 32 ? 8 : 6,
@@ -424,10 +434,12 @@ inline void conv_weight_gradient(const ConvShape& shape, const real* in, const r
   const auto outputs = [&](int offset) {
     return valid_outputs(offset, s.stride_width, s.in_width, s.out_width);
   };
+  // The same for all parts of a row: the order of a sum must not depend on how a row is cut.
+  at.inside = intersect(outputs(-s.pad_left),
+                        outputs((by_tap ? s.kernel_width - 1 : 0) * s.dilation_width - s.pad_left));
   for (int part = 0; part < inputs.tiles; ++part) {
     const int width = inputs.size(part);
     at.first = (by_tap ? inputs.begin(part) * s.dilation_width : 0) - s.pad_left;
-    at.inside = intersect(outputs(at.first), outputs(at.first + (width - 1) * at.column_step));
     const Tiling channels(s.group_out(), kGradientTiles[width - 1]);
     for (int group = 0; group < s.groups; ++group) {
       for (int tile = 0; tile < channels.tiles; ++tile) {

@@ -11,7 +11,7 @@ struct Tiling {
 
 // Accumulators that fit the registers: 16 in a browser and with AVX2, 32 with AVX-512.
 inline constexpr int kRegisters = ESPALIER_VECTOR_BYTES == 64 ? 32 : 16;
-inline constexpr int kTile = kRegisters == 32 ? 10 : 6;
+inline constexpr int kTile = kRegisters == 32 ? 10 : ESPALIER_FUSED ? 6 : 5;
 // Neighbouring pixels at once, for a tile of T channels.
 template <int T>
 inline constexpr int kPixels = kRegisters == 32 ? (T <= 3   ? 8
