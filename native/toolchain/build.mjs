@@ -10,16 +10,20 @@ const parts = {
   native: () => cmake('native'),
   'native-gcc': () => cmake('native-gcc'),
   'native-debug': () => cmake('native-debug'),
-  wasm: () => ['wasm-simd', 'wasm-simd-threads', 'wasm-relaxed', 'wasm-relaxed-threads'].forEach(cmake),
+  wasm: () =>
+    ['wasm-simd', 'wasm-simd-threads', 'wasm-relaxed', 'wasm-relaxed-threads'].forEach((preset) =>
+      cmake(preset),
+    ),
+  'wasm-bench': () => ['wasm-simd', 'wasm-relaxed'].forEach((preset) => cmake(preset, 'espalier_bench')),
   package: () => run('package', 'tsc', '-p', 'web/package'),
   web: () => run('web', 'vite', 'build', 'web/app', '--logLevel', 'warn'),
 };
 
 let environment;
 
-function cmake(preset) {
+function cmake(preset, target = 'all') {
   if (mustConfigure(preset)) run(`${preset}: configure`, 'cmake', '--preset', preset, '--fresh');
-  run(preset, 'cmake', '--build', join('build', preset));
+  run(preset, 'cmake', '--build', join('build', preset), '--target', target);
 }
 
 // Ninja notices changed CMakeLists.txt by itself, but neither changed presets nor another Emscripten.

@@ -1,7 +1,8 @@
 // Every kernel by layer in Chromium, one thread: microseconds, GFLOP/s and the share of the peak that the same
 // run measured (native/bench/measure.h). Natively: espalier bench.
 //
-//   npm run bench:kernels -- [preset …]     (default: lenet5 small resnet mobile)
+//   npm run bench:kernels
+//   ESPALIER_BENCH_MODELS="small resnet" ESPALIER_BENCH_QUANTILE=0.1 npm run bench:kernels
 
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
