@@ -69,6 +69,10 @@ Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
   with_threads.threads = pool.threads();
   plan_ = make_plan(graph, kernels.lanes, with_threads);
   arena_.resize(static_cast<std::size_t>(plan_.arena_size));
+  for (const Node& node : graph.nodes) {
+    if (node.op->scratch_size) scratch_size_ = std::max(scratch_size_, node.op->scratch_size(node, kernels));
+  }
+  scratch_.resize(static_cast<std::size_t>(scratch_size_ * pool.threads()));
   const auto images = static_cast<std::size_t>(plan_.max_blocks) * static_cast<std::size_t>(kernels.lanes);
   losses_.resize(images);
   predictions_.resize(images);
@@ -171,14 +175,12 @@ BatchResult Executor::finish() {
 }
 
 void Executor::infer(const Batch& batch, real* logits) {
-  const Call call{.batch = batch, .value = weights_};
-  const Plan::Sweep& sweep = plan_.sweeps.front();
   const int lanes = plan_.lanes;
   const int blocks = (batch.count + lanes - 1) / lanes;
   const int classes = graph_.classes;
+  const std::int64_t block_size = std::int64_t{graph_.input.shape.size()} * lanes;
   pool_.run(blocks, [&](int block, int thread) {
-    run_block(sweep, call, block, 0, thread);
-    const real* out = resolve(plan_.values.back(), call, block, thread);
+    const real* out = infer_block(batch.images + block * block_size, thread);
     const int valid = std::min(lanes, batch.count - block * lanes);
     for (int lane = 0; lane < valid; ++lane) {
       for (int c = 0; c < classes; ++c) {
@@ -186,6 +188,12 @@ void Executor::infer(const Batch& batch, real* logits) {
       }
     }
   });
+}
+
+const real* Executor::infer_block(const real* images, int thread) {
+  const Call call{.batch = {.images = images, .count = plan_.lanes}, .value = weights_};
+  run_block(plan_.sweeps.front(), call, 0, 0, thread);
+  return resolve(plan_.values.back(), call, 0, thread);
 }
 
 const real* Executor::block_value(int value) const {
@@ -261,6 +269,7 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
         .grad_in = grad_in.data(),
         .value = call.value,
         .packed = at(plan_.packed[n]),
+        .scratch = scratch_.data() + thread * scratch_size_,
         .gradient = plan_.training ? at(plan_.shard_gradients + shard * plan_.shard_gradient_size) : nullptr,
         .stash = plan_.training ? at(plan_.stash[n]) : nullptr,
         .statistics = at(plan_.statistics[n]),

@@ -18,7 +18,8 @@ void pack_weights(const Node& node, const ConvShape& shape, const Kernels& kerne
 
 void convolve(const BlockContext& c, const ConvShape& shape) {
   const real* bias = c.node.attributes.bias ? c.value + c.node.parameters[1].offset : nullptr;
-  c.kernels.conv_forward(shape, c.in[0], c.packed, bias, c.out);
+  const real* in = c.kernels.conv_arrange ? c.kernels.conv_arrange(shape, c.in[0], c.scratch) : c.in[0];
+  c.kernels.conv_forward(shape, in, c.packed, bias, c.out);
 }
 
 void convolve_back(const BlockContext& c, const ConvShape& shape) {

@@ -41,6 +41,7 @@ struct BlockContext {
   real* const* grad_in = nullptr;  // one for each input; overwritten, never added to
   const real* value = nullptr;     // the slab of effective parameters
   const real* packed = nullptr;    // this node's packed weights (prepare)
+  real* scratch = nullptr;         // memory of scratch_size for the time of one call
   real* gradient = nullptr;        // the shard's gradient slab: add
   real* stash = nullptr;           // this node's round stash (dense)
   real* statistics = nullptr;      // this node's batch statistics (batch norm)
@@ -104,6 +105,9 @@ struct OpType {
   std::int64_t (*packed_size)(const Node& node, bool training) = nullptr;
   void (*prepare)(const Node& node, const Kernels& kernels, const real* value, real* packed,
                   Way way) = nullptr;
+
+  // Memory that forward wants for the time of its call, with these kernels.
+  std::int64_t (*scratch_size)(const Node& node, const Kernels& kernels) = nullptr;
 
   // Layers whose weight gradient waits for a whole round.
   std::int64_t (*stash_size)(const Node& node) = nullptr;
