@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -77,56 +80,101 @@ class Elastic {
   std::array<std::array<std::array<float, 2>, kPoints>, kPoints> grid_;
 };
 
-// Where the pixels of a piece of an output row come from: an offset, the steps to the neighbours
-// at the right and below, and their weights, 0 beyond the border. Vectorises: no branches, no gathers.
-constexpr int kPiece = 32;
+// A plane of bytes with black around it: a pixel before the first, two behind the last one of each row and
+// column. So every position between -1 and the extent has four neighbours, and none needs a test.
+struct Bordered {
+  std::uint8_t* bytes;
+  int height, width;
+
+  int stride_bits() const { return std::bit_width(static_cast<unsigned>(width + 2)); }
+  std::size_t size() const { return static_cast<std::size_t>(height + 3) << stride_bits(); }
+  void fill(const std::uint8_t* plane) const {
+    std::memset(bytes, 0, size());
+    for (int y = 0; y < height; ++y) {
+      std::memcpy(bytes + ((y + 1) << stride_bits()) + 1, plane + y * width, static_cast<std::size_t>(width));
+    }
+  }
+};
+
+// Positions are counted in steps of 1/256 from the border's first pixel, so that weights are small whole
+// numbers and every sum of products is exact.
+constexpr float kSteps = 256;
+float steps(float position) { return (position + 1) * kSteps; }
+
+// Where the pixels of a piece of an output row come from. No branch in these loops: they vectorise, all but
+// the loads of the neighbours.
+constexpr std::size_t kPiece = 32;
+
+// Even where code is built small, as in WebAssembly.
+#if defined(__clang__)
+#define ESPALIER_VECTORISE _Pragma("clang loop vectorize(enable) interleave(disable) unroll(disable)")
+#else
+#define ESPALIER_VECTORISE
+#endif
+
 struct Sources {
   std::array<float, kPiece> x, y;
-  std::array<std::int32_t, kPiece> offset, right, below;
-  std::array<float, kPiece> left_weight, right_weight, top_weight, bottom_weight;
+  std::array<std::int32_t, kPiece> offset;        // of the upper left neighbour
+  std::array<std::uint16_t, kPiece> right, down;  // what is left to go from there, in [0, 256)
 
-  void locate(int height, int width) {
+  void locate(const Bordered& plane) {
+    const float last_x = steps(static_cast<float>(plane.width)),
+                last_y = steps(static_cast<float>(plane.height));
+    const int bits = plane.stride_bits();
+    ESPALIER_VECTORISE
     for (std::size_t i = 0; i < kPiece; ++i) {
-      const Axis h = axis(x[i], width), v = axis(y[i], height);
-      offset[i] = v.near * width + h.near;
-      right[i] = h.step;
-      below[i] = v.step * width;
-      left_weight[i] = h.near_weight;
-      right_weight[i] = h.far_weight;
-      top_weight[i] = v.near_weight;
-      bottom_weight[i] = v.far_weight;
+      const auto column = static_cast<std::int32_t>(clamp(x[i], last_x));
+      const auto row = static_cast<std::int32_t>(clamp(y[i], last_y));
+      offset[i] = ((row >> 8) << bits) + (column >> 8);
+      right[i] = static_cast<std::uint16_t>(column & 255);
+      down[i] = static_cast<std::uint16_t>(row & 255);
     }
   }
 
+  void sample(const Bordered& plane, int count, real* out) const {
+    const std::uint8_t* next_row = plane.bytes + (1 << plane.stride_bits());
+    std::array<std::uint16_t, kPiece> top, bottom;
+    for (std::size_t i = 0; i < kPiece; ++i) {
+      top[i] = pair(plane.bytes + offset[i]);
+      bottom[i] = pair(next_row + offset[i]);
+    }
+    std::array<float, kPiece> values;
+    ESPALIER_VECTORISE
+    for (std::size_t i = 0; i < kPiece; ++i) {
+      const std::uint32_t upper = blend(top[i], right[i]), lower = blend(bottom[i], right[i]);
+      const std::uint32_t value = upper * (256u - down[i]) + lower * down[i];
+      values[i] = static_cast<float>(static_cast<std::int32_t>(value)) * (1 / (kSteps * kSteps));
+    }
+    std::copy_n(values.begin(), count, out);
+  }
+
  private:
-  struct Axis {
-    std::int32_t near, step;
-    float near_weight, far_weight;
-  };
-  static Axis axis(float position, int extent) {
-    // Shifted by one, so that the cast rounds down: far is the pixel after position, near the one before.
-    const float shifted = std::min(std::max(position, -1.0f), static_cast<float>(extent)) + 1;
-    const auto far = static_cast<std::int32_t>(shifted);
-    const std::int32_t near = far - 1;
-    const float fraction = shifted - static_cast<float>(far);
-    const bool near_inside = near >= 0 && near < extent;
-    const bool far_inside = far < extent;
-    const std::int32_t near_pixel = near + (near < 0) - (near >= extent);
-    const std::int32_t far_pixel = far - (far >= extent) - (far > extent);
-    return {near_pixel, far_pixel - near_pixel, near_inside ? 1 - fraction : 0.0f,
-            far_inside ? fraction : 0.0f};
+  static float clamp(float value, float last) {
+    const float positive = value > 0 ? value : 0;
+    return positive < last ? positive : last;
+  }
+  // Two neighbours, the left one in the low byte.
+  static std::uint16_t pair(const std::uint8_t* p) {
+    static_assert(std::endian::native == std::endian::little);
+    std::uint16_t both;
+    std::memcpy(&both, p, 2);
+    return both;
+  }
+  static std::uint16_t blend(std::uint16_t both, std::uint16_t right) {
+    return static_cast<std::uint16_t>((both & 255) * (256 - right) + (both >> 8) * right);
   }
 };
 
 void warp(const Augmentation& a, Random& random, const std::uint8_t* image, int channels, int height,
-          int width, real* out) {
+          int width, std::uint8_t* scratch, real* out) {
   const double degree = math::kPi / 180;
   const double dx = random.uniform(-a.shift, a.shift), dy = random.uniform(-a.shift, a.shift);
   const double angle = random.uniform(-a.rotation, a.rotation) * degree;
   const double zoom = 1 / (1 + random.uniform(-a.scale, a.scale));
   const double shear_angle = random.uniform(-a.shear, a.shear) * degree;
   const double shear = math::sin(shear_angle) / math::cos(shear_angle);
-  const Elastic elastic(a.elastic, random);
+  std::optional<Elastic> elastic;
+  if (a.elastic > 0) elastic.emplace(kSteps * a.elastic, random);
   // Source = centre + zoom · rotation · shear · (target - centre - shift).
   const double c = math::cos(angle) * zoom, s = math::sin(angle) * zoom;
   const auto xx = static_cast<float>(c), xy = static_cast<float>(c * shear - s);
@@ -136,35 +184,33 @@ void warp(const Augmentation& a, Random& random, const std::uint8_t* image, int 
   const float step_u = 1 / static_cast<float>(std::max(1, width - 1));
   const float step_v = 1 / static_cast<float>(std::max(1, height - 1));
   const int pixels = height * width;
+  const auto plane = [&](int channel) {
+    const Bordered first{scratch, height, width};
+    return Bordered{scratch + static_cast<std::size_t>(channel) * first.size(), height, width};
+  };
+  for (int channel = 0; channel < channels; ++channel) plane(channel).fill(image + channel * pixels);
   Sources sources;
   for (int y = 0; y < height; ++y) {
     const float py = static_cast<float>(y) - from_y;
-    const Elastic::Row bends = elastic.row(static_cast<float>(y) * step_v);
     for (int first = 0; first < width; first += kPiece) {
-      const int count = std::min(kPiece, width - first);
-      for (int i = 0; i < kPiece; ++i) {
-        const float px = static_cast<float>(first + i) - from_x;
-        sources.x[i] = cx + xx * px + xy * py;
-        sources.y[i] = cy + yx * px + yy * py;
+      const int count = std::min(static_cast<int>(kPiece), width - first);
+      const float px = static_cast<float>(first) - from_x;
+      const float row_x = steps(cx + xx * px + xy * py), row_y = steps(cy + yx * px + yy * py);
+      ESPALIER_VECTORISE
+      for (std::size_t i = 0; i < kPiece; ++i) {
+        const auto along = static_cast<float>(static_cast<std::int32_t>(i));
+        sources.x[i] = row_x + kSteps * xx * along;
+        sources.y[i] = row_y + kSteps * yx * along;
       }
-      if (a.elastic > 0) {
+      if (elastic) {
+        const Elastic::Row bends = elastic->row(static_cast<float>(y) * step_v);
         for (int i = 0; i < count; ++i) {
           Elastic::bend(bends, static_cast<float>(first + i) * step_u, sources.x[i], sources.y[i]);
         }
       }
-      sources.locate(height, width);
+      sources.locate(plane(0));
       for (int channel = 0; channel < channels; ++channel) {
-        const std::uint8_t* plane = image + channel * pixels;
-        real* row = out + channel * pixels + y * width + first;
-        for (int i = 0; i < count; ++i) {
-          const std::uint8_t* p = plane + sources.offset[i];
-          const std::uint8_t* q = p + sources.below[i];
-          const int right = sources.right[i];
-          const float top = sources.left_weight[i] * p[0] + sources.right_weight[i] * p[right];
-          const float bottom = sources.left_weight[i] * q[0] + sources.right_weight[i] * q[right];
-          const float value = sources.top_weight[i] * top + sources.bottom_weight[i] * bottom;
-          row[i] = static_cast<real>(std::min(255.0f, value));
-        }
+        sources.sample(plane(channel), count, out + channel * pixels + y * width + first);
       }
     }
   }
@@ -251,11 +297,15 @@ std::string to_string(const Augmentation& augmentation) {
   return text.empty() ? "none" : text;
 }
 
+std::size_t augment_scratch(int channels, int height, int width) {
+  return static_cast<std::size_t>(channels) * Bordered{nullptr, height, width}.size();
+}
+
 void augment_image(const Augmentation& augmentation, std::uint64_t seed, std::uint64_t epoch,
                    std::uint64_t index, const std::uint8_t* image, int channels, int height, int width,
-                   real* out) {
+                   std::uint8_t* scratch, real* out) {
   Random random(seed, RandomStream::kAugmentation, image_stream(epoch, index));
-  warp(augmentation, random, image, channels, height, width, out);
+  warp(augmentation, random, image, channels, height, width, scratch, out);
   if (augmentation.cutout > 0) cut_out(augmentation.cutout, random, channels, height, width, out);
 }
 

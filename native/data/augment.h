@@ -1,6 +1,7 @@
 // Augmentation: small random changes of a training image, a pure function of (seed, epoch, image).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -30,6 +31,7 @@ struct Augmentation {
   double cutout = 0;    // side of a square erased to the background, pixels
   double mixup = 0;     // alpha-like strength in (0, 1]: see mixup_pair
 
+  friend bool operator==(const Augmentation&, const Augmentation&) = default;
   bool changes_pixels() const {
     return shift > 0 || rotation > 0 || scale > 0 || shear > 0 || elastic > 0 || cutout > 0;
   }
@@ -41,11 +43,12 @@ Augmentation parse_augmentation(std::string_view list);
 std::string to_string(const Augmentation& augmentation);
 
 // Writes the augmented `image` ([channels][height][width] bytes) to `out` (same layout, real,
-// 0 … 255, bilinear). Deterministic in (seed, epoch, index); allocates nothing (any scratch it
-// needs is of fixed size or on the stack).
+// 0 … 255, bilinear). Deterministic in (seed, epoch, index); allocates nothing, but takes
+// augment_scratch(channels, height, width) bytes of `scratch`.
+std::size_t augment_scratch(int channels, int height, int width);
 void augment_image(const Augmentation& augmentation, std::uint64_t seed, std::uint64_t epoch,
                    std::uint64_t index, const std::uint8_t* image, int channels, int height, int width,
-                   real* out);
+                   std::uint8_t* scratch, real* out);
 
 // mixup (Zhang et al. 2018): a training image is blended with `other`, a position in the same
 // batch, with weight `lambda` on the image itself. lambda = 1 where mixup is off.

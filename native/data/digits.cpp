@@ -366,9 +366,19 @@ void pose(const Glyph& glyph, Random& random, Drawing& drawing) {
   const auto press = [&](int i) {
     return static_cast<float>(1.0 + pressure * math::sin(pressure_phase + pressure_rate * i));
   };
+  float end_x = 0, end_y = 0;  // of the segment before, on the page
   for (int i = 0; i < drawing.count; ++i) {
     Segment& s = drawing.segments[i];
-    place(s.ax, s.ay);
+    // Most segments begin where the one before has ended.
+    const bool goes_on = i > 0 && s.ax == end_x && s.ay == end_y;
+    end_x = s.bx;
+    end_y = s.by;
+    if (goes_on) {
+      s.ax = drawing.segments[i - 1].bx;
+      s.ay = drawing.segments[i - 1].by;
+    } else {
+      place(s.ax, s.ay);
+    }
     place(s.bx, s.by);
     s.ar = press(i);
     s.br = press(i + 1);
@@ -397,33 +407,50 @@ void fit(float radius, Drawing& drawing) {
 
 using Pixels = std::array<std::uint8_t, kSize * kSize>;
 
+// Four neighbouring pixels: this loop is most of the work, and four times as fast for it.
+using Four __attribute__((vector_size(16))) = float;
+constexpr int kFours = kSize / 4;
+Four four(float value) { return Four{value, value, value, value}; }
+Four larger(Four a, Four b) { return a > b ? a : b; }
+Four smaller(Four a, Four b) { return a < b ? a : b; }
+Four root(Four x) {
+#if defined(__clang__)
+  return __builtin_elementwise_sqrt(x);
+#else
+  for (int i = 0; i < 4; ++i) x[i] = std::sqrt(x[i]);
+  return x;
+#endif
+}
+
 // Step 4: a pixel's depth in the ink is the radius minus the distance to the nearest segment.
 void ink(const Drawing& drawing, float softness, Pixels& pixels) {
-  std::array<float, kSize * kSize> depth;
-  depth.fill(-8.0f);
+  std::array<Four, kSize * kFours> depth;
+  depth.fill(four(-8.0f));
   for (int i = 0; i < drawing.count; ++i) {
     const Segment& s = drawing.segments[i];
     const float dx = s.bx - s.ax, dy = s.by - s.ay, dr = s.br - s.ar;
     const float inverse = 1.0f / std::max(dx * dx + dy * dy, 1e-6f);
     const float reach = std::max(s.ar, s.br) + 1.0f;
-    const int x0 = std::max(0, static_cast<int>(std::floor(std::min(s.ax, s.bx) - reach)));
-    const int x1 = std::min(kSize - 1, static_cast<int>(std::floor(std::max(s.ax, s.bx) + reach)) + 1);
+    // Whole fours: what is further away than the reach is as white as the page.
+    const int x0 = std::max(0, static_cast<int>(std::floor(std::min(s.ax, s.bx) - reach))) / 4;
+    const int x1 = std::min(kSize - 1, static_cast<int>(std::floor(std::max(s.ax, s.bx) + reach)) + 1) / 4;
     const int y0 = std::max(0, static_cast<int>(std::floor(std::min(s.ay, s.by) - reach)));
     const int y1 = std::min(kSize - 1, static_cast<int>(std::floor(std::max(s.ay, s.by) + reach)) + 1);
     for (int y = y0; y <= y1; ++y) {
       const float py = static_cast<float>(y) - s.ay;
-      float* row = depth.data() + y * kSize;
       for (int x = x0; x <= x1; ++x) {
-        const float px = static_cast<float>(x) - s.ax;
-        const float t = std::min(1.0f, std::max(0.0f, (px * dx + py * dy) * inverse));
-        const float ex = px - t * dx, ey = py - t * dy;
-        row[x] = std::max(row[x], s.ar + t * dr - std::sqrt(ex * ex + ey * ey));
+        const auto left = static_cast<float>(4 * x);
+        const Four px = Four{left, left + 1, left + 2, left + 3} - s.ax;
+        const Four t = smaller(four(1.0f), larger(four(0.0f), (px * dx + py * dy) * inverse));
+        const Four ex = px - t * dx, ey = py - t * dy;
+        Four& deepest = depth[y * kFours + x];
+        deepest = larger(deepest, s.ar + t * dr - root(ex * ex + ey * ey));
       }
     }
   }
   const float sharpness = 255.0f / softness;
   for (int i = 0; i < kSize * kSize; ++i) {
-    const float grey = depth[i] * sharpness + 127.5f;
+    const float grey = depth[i / 4][i % 4] * sharpness + 127.5f;
     pixels[i] = static_cast<std::uint8_t>(std::min(255.0f, std::max(0.0f, grey)));
   }
 }
@@ -451,7 +478,7 @@ void centre(const Pixels& pixels, std::uint8_t* image) {
 
 // Images of one split: classes in turn, in a shuffled order. Image i has the index first + i, so
 // splits with disjoint ranges of indices share no image.
-void fill(Split& split, int count, std::uint64_t seed, std::uint64_t first, int order) {
+void fill(Split& split, int count, std::uint64_t seed, std::uint64_t first, int order, ThreadPool& pool) {
   constexpr std::size_t kPixels = kSize * kSize;
   split.labels.resize(static_cast<std::size_t>(count));
   split.images.resize(static_cast<std::size_t>(count) * kPixels);
@@ -461,10 +488,10 @@ void fill(Split& split, int count, std::uint64_t seed, std::uint64_t first, int 
   for (int i = count - 1; i > 0; --i) {
     std::swap(split.labels[i], split.labels[random.below(static_cast<std::uint32_t>(i) + 1)]);
   }
-  for (int i = 0; i < count; ++i) {
+  pool.run(count, [&](int i, int) {
     draw_digit(seed, first + static_cast<std::uint64_t>(i), split.labels[i],
                split.images.data() + static_cast<std::size_t>(i) * kPixels);
-  }
+  });
 }
 
 }  // namespace
@@ -481,17 +508,22 @@ void draw_digit(std::uint64_t seed, std::uint64_t index, int label, std::uint8_t
   centre(pixels, image);
 }
 
-Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed) {
+Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed, ThreadPool& pool) {
   constexpr std::uint64_t kTestIndices = std::uint64_t{1} << 40;  // beyond any training index
   Dataset dataset;
   dataset.name = "built-in digits";
   dataset.height = kSize;
   dataset.width = kSize;
   for (int label = 0; label < 10; ++label) dataset.class_names.push_back(std::to_string(label));
-  fill(dataset.train, train_count, seed, 0, 1);
-  fill(dataset.test, test_count, seed, kTestIndices, 2);
+  fill(dataset.train, train_count, seed, 0, 1, pool);
+  fill(dataset.test, test_count, seed, kTestIndices, 2, pool);
   split_validation(dataset);
   return dataset;
+}
+
+Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed) {
+  ThreadPool pool(1);
+  return synthetic_digits(train_count, test_count, seed, pool);
 }
 
 }  // namespace espalier

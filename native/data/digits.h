@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/thread_pool.h"
 #include "data/dataset.h"
 
 namespace espalier {
@@ -12,6 +13,7 @@ void draw_digit(std::uint64_t seed, std::uint64_t index, int label, std::uint8_t
 
 // `train_count` training images (of which split_validation's share is for validation) and
 // `test_count` test images of balanced, shuffled classes. Deterministic in the seed.
+Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed, ThreadPool& pool);
 Dataset synthetic_digits(int train_count, int test_count, std::uint64_t seed);
 
 }  // namespace espalier

@@ -57,12 +57,22 @@ void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters) 
   }
 }
 
+void multiply(ThreadPool& pool, const aligned_vector<real>& mask, real* numbers) {
+  pool.run_pieces(static_cast<std::int64_t>(mask.size()), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) numbers[i] *= mask[static_cast<std::size_t>(i)];
+  });
+}
+
 Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool, const PlanOptions& options)
     : graph_(graph), kernels_(kernels), pool_(pool) {
   PlanOptions with_threads = options;
   with_threads.threads = pool.threads();
   plan_ = make_plan(graph, kernels.lanes, with_threads);
   arena_.resize(static_cast<std::size_t>(plan_.arena_size));
+  for (const Node& node : graph.nodes) {
+    if (node.op->scratch_size) scratch_size_ = std::max(scratch_size_, node.op->scratch_size(node, kernels));
+  }
+  scratch_.resize(static_cast<std::size_t>(scratch_size_ * pool.threads()));
   const auto images = static_cast<std::size_t>(plan_.max_blocks) * static_cast<std::size_t>(kernels.lanes);
   losses_.resize(images);
   predictions_.resize(images);
@@ -73,10 +83,7 @@ const real* Executor::make_effective(const Parameters& parameters) {
   const bool any = std::any_of(graph_.nodes.begin(), graph_.nodes.end(), quantized);
   if (!any && parameters.mask.empty()) return parameters.value.data();
   effective_.assign(parameters.value.begin(), parameters.value.end());
-  const std::size_t masked = parameters.mask.size();
-  const auto apply_mask = [&] {
-    for (std::size_t i = 0; i < masked; ++i) effective_[i] *= parameters.mask[i];
-  };
+  const auto apply_mask = [&] { multiply(pool_, parameters.mask, effective_.data()); };
   apply_mask();
   if (!any) return effective_.data();
   pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
@@ -89,10 +96,13 @@ const real* Executor::make_effective(const Parameters& parameters) {
 
 void Executor::prepare(const Parameters& parameters) {
   weights_ = make_effective(parameters);
-  pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
-    const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
+  const auto nodes = static_cast<int>(graph_.nodes.size());
+  pool_.run(plan_.training ? 2 * nodes : nodes, [&](int i, int) {
+    const auto n = static_cast<std::size_t>(i % nodes);
+    const Node& node = graph_.nodes[n];
     if (!node.op->prepare) return;
-    node.op->prepare(node, kernels_, weights_, at(plan_.packed[static_cast<std::size_t>(n)]), plan_.training);
+    node.op->prepare(node, kernels_, weights_, at(plan_.packed[n]),
+                     i < nodes ? Way::kForward : Way::kBackward);
   });
 }
 
@@ -108,7 +118,10 @@ void Executor::begin(const Batch& batch, LossFunction loss, double label_smoothi
   call_ = {batch, loss, label_smoothing, weights_};
   parameters_ = &parameters;
   next_sweep_ = 0;
-  std::fill_n(at(plan_.shard_gradients), plan_.shard_gradient_size * kShards, real{0});
+  real* shards = at(plan_.shard_gradients);
+  pool_.run_pieces(plan_.shard_gradient_size * kShards, [&](std::int64_t begin, std::int64_t end) {
+    std::fill(shards + begin, shards + end, real{0});
+  });
 }
 
 bool Executor::advance() {
@@ -134,11 +147,14 @@ BatchResult Executor::finish() {
   }
   const real* shards = at(plan_.shard_gradients);
   const std::int64_t size = plan_.shard_gradient_size;
-  for (std::int64_t i = 0; i < size; ++i) {
-    real sum = shards[i];
-    for (int shard = 1; shard < kShards; ++shard) sum += shards[shard * size + i];
-    parameters_->gradient[static_cast<std::size_t>(i)] = sum;
-  }
+  real* gradient = parameters_->gradient.data();
+  pool_.run_pieces(size, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      real sum = shards[i];
+      for (int shard = 1; shard < kShards; ++shard) sum += shards[shard * size + i];
+      gradient[i] = sum;
+    }
+  });
 
   const auto& mask = parameters_->mask;
   for (const Node& node : graph_.nodes) {
@@ -159,14 +175,12 @@ BatchResult Executor::finish() {
 }
 
 void Executor::infer(const Batch& batch, real* logits) {
-  const Call call{.batch = batch, .value = weights_};
-  const Plan::Sweep& sweep = plan_.sweeps.front();
   const int lanes = plan_.lanes;
   const int blocks = (batch.count + lanes - 1) / lanes;
   const int classes = graph_.classes;
+  const std::int64_t block_size = std::int64_t{graph_.input.shape.size()} * lanes;
   pool_.run(blocks, [&](int block, int thread) {
-    run_block(sweep, call, block, 0, thread);
-    const real* out = resolve(plan_.values.back(), call, block, thread);
+    const real* out = infer_block(batch.images + block * block_size, thread);
     const int valid = std::min(lanes, batch.count - block * lanes);
     for (int lane = 0; lane < valid; ++lane) {
       for (int c = 0; c < classes; ++c) {
@@ -174,6 +188,12 @@ void Executor::infer(const Batch& batch, real* logits) {
       }
     }
   });
+}
+
+const real* Executor::infer_block(const real* images, int thread) {
+  const Call call{.batch = {.images = images, .count = plan_.lanes}, .value = weights_};
+  run_block(plan_.sweeps.front(), call, 0, 0, thread);
+  return resolve(plan_.values.back(), call, 0, thread);
 }
 
 const real* Executor::block_value(int value) const {
@@ -249,6 +269,7 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
         .grad_in = grad_in.data(),
         .value = call.value,
         .packed = at(plan_.packed[n]),
+        .scratch = scratch_.data() + thread * scratch_size_,
         .gradient = plan_.training ? at(plan_.shard_gradients + shard * plan_.shard_gradient_size) : nullptr,
         .stash = plan_.training ? at(plan_.stash[n]) : nullptr,
         .statistics = at(plan_.statistics[n]),

@@ -27,6 +27,9 @@ struct Parameters {
         gradient(static_cast<std::size_t>(graph.trainable_size)) {}
 };
 
+// numbers[i] *= mask[i] for as many as the mask has.
+void multiply(ThreadPool& pool, const aligned_vector<real>& mask, real* numbers);
+
 // Uniform weights whose variance keeps that of the signal: 2 / fan_in before a rectifier (He et al.
 // 2015), 1 / fan_in elsewhere (LeCun et al. 1998); zero biases. Deterministic in the seed.
 void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters);
@@ -105,6 +108,10 @@ class Executor {
   // Outputs of the last layer, [count][classes].
   void infer(const Batch& batch, real* logits);
 
+  // The same for one block of images, by one of the pool's threads: outputs [classes][lanes], good until that
+  // thread's next block.
+  const real* infer_block(const real* images, int thread);
+
   // After infer with PlanOptions::keep_values and count <= lanes: image `image` of a value, copied
   // to `out` as [channels][height][width].
   void copy_value(int value, int image, real* out) const;
@@ -133,6 +140,8 @@ class Executor {
   ThreadPool& pool_;
   Plan plan_;
   aligned_vector<real> arena_;
+  aligned_vector<real> scratch_;  // the largest that a layer wants, for each thread
+  std::int64_t scratch_size_ = 0;
   aligned_vector<real> effective_;    // empty while it would only repeat the values
   const real* weights_ = nullptr;     // what prepare() was called for: the effective parameters
   Call call_;                         // of the step under way

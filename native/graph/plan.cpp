@@ -268,7 +268,9 @@ class Planner {
       }
       return offsets;
     };
-    plan_.packed = per_node([](const Node& n) { return n.op->packed_size ? n.op->packed_size(n) : 0; });
+    plan_.packed = per_node([this](const Node& n) -> std::int64_t {
+      return n.op->packed_size ? n.op->packed_size(n, options_.training) : 0;
+    });
     plan_.statistics =
         per_node([](const Node& n) { return n.op->statistics_size ? n.op->statistics_size(n) : 0; });
     if (options_.training) {

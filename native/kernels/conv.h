@@ -47,6 +47,7 @@ inline void conv_pack_forward(const ConvShape& s, const real* weight, real* pack
     for (int tile = 0; tile < tiling.tiles; ++tile) {
       const real* source = weight + (std::int64_t{group} * s.group_out() + tiling.begin(tile)) * row;
       dispatch<kTile>(tiling.size(tile), [&]<int T>() {
+#pragma clang loop vectorize(disable)
         for (std::int64_t i = 0; i < row; ++i, packed += T) {
           for (int t = 0; t < T; ++t) packed[t] = source[t * row + i];
         }
@@ -66,6 +67,7 @@ inline void conv_pack_backward(const ConvShape& s, const real* weight, real* pac
           weight + std::int64_t{group} * s.group_out() * row + std::int64_t{tiling.begin(tile)} * taps;
       dispatch<kTile>(tiling.size(tile), [&]<int T>() {
         for (int tap = 0; tap < taps; ++tap) {
+#pragma clang loop vectorize(disable)
           for (int o = 0; o < s.group_out(); ++o, packed += T) {
             for (int t = 0; t < T; ++t) packed[t] = source[o * row + t * taps + tap];
           }
@@ -283,7 +285,7 @@ ESPALIER_INLINE void conv_input_gradient_pixels(const ConvShape& s, const real* 
 template <int T>
 inline void conv_input_gradient_tile(const ConvShape& s, const real* grad_out, const real* packed,
                                      real* grad_in) {
-  constexpr int P = kPixels<T>;
+  constexpr int P = kVectors > 1 ? 1 : kPixels<T>;
   // Columns that every tap reaches from inside the output, so that P neighbours walk together.
   const bool unit = s.stride_width == 1 && s.dilation_width == 1;
   const Range inside = unit ? Range{s.kernel_width - 1 - s.pad_left, s.out_width - s.pad_left} : Range{0, 0};
@@ -401,7 +403,7 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
 // registers: a row of five taps goes as three and two, and 3 x 3 accumulators beat 4 x 3 by 10 % there.
 inline constexpr int kMaxInputs = kRegisters == 32 ? 5 : 3;
 inline constexpr int kMaxChannels = kRegisters == 32 ? 5 : 2;
-inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 6, kRegisters == 32 ? 8 : 6,
+inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 2, kRegisters == 32 ? 8 : 6,
                                          kRegisters == 32 ? 7 : 3, 6, 5};
 
 inline constexpr int kMaxGradientTile = kRegisters == 32 ? 25 : 12;

@@ -10,9 +10,8 @@ inline void transpose_block(const real* in, int inputs, int stride, real* transp
   }
 }
 
-// U x V registers of sums fit with their operands. A strip of features is at least a cache line of the
-// gradient.
-inline constexpr int kDenseUnits = 6;
+// U x V registers of sums fit with their operands (U at most 6). A strip of features is at least a cache line
+// of the gradient.
 inline constexpr int kDenseVectors = kRegisters == 32 ? 4 : 2;
 inline constexpr int kStrip = kDenseVectors * kWidth > 16 ? kDenseVectors* kWidth : 16;
 
@@ -55,37 +54,35 @@ inline void dense_gradient_edge(const real* x, int stride, const real* g, int un
   std::memcpy(grad, edge, static_cast<std::size_t>(features) * sizeof(real));
 }
 
-inline DenseTile find_dense_tile(int units, int features) {
-  DenseTile tile = nullptr;
-  dispatch<kDenseUnits>(units, [&]<int U>() {
-    tile = dense_gradient_tile<U, kDenseVectors>;
-    if (kWidth == 16 && features < kStrip) tile = dense_gradient_tile<U, 1>;
-  });
-  return tile;
+// Six units, three or one: nearly all of a layer goes by sixes.
+inline int dense_tile_size(int left) { return left >= 6 ? 6 : left >= 3 ? 3 : 1; }
+template <int V>
+inline DenseTile find_dense_tile(int size) {
+  return size == 6   ? dense_gradient_tile<6, V>
+         : size == 3 ? dense_gradient_tile<3, V>
+                     : dense_gradient_tile<1, V>;
 }
 
 inline void dense_weight_gradient(const real* transposed, int stride, const real* grads, int images,
                                   int inputs, int units, int unit_begin, int unit_end, bool add,
                                   real* grad_weight) {
-  const int count = unit_end - unit_begin;
-  if (count == 0) return;
-  const Tiling tiling(count, kDenseUnits);
   for (int k = 0; k < inputs;) {
     const int left = inputs - k;
     const int features = left >= kStrip || left < 16 ? std::min(left, kStrip) : 16;
-    for (int tile = 0; tile < tiling.tiles; ++tile) {
-      const int size = tiling.size(tile);
-      const int u = unit_begin + tiling.begin(tile);
+    const int part = std::min(features, kDenseVectors * kWidth);
+    for (int u = unit_begin; u < unit_end;) {
+      const int size = features < 16 ? 1 : dense_tile_size(unit_end - u);
       const real* g = grads + std::int64_t{u} * kLanes;
       real* grad = grad_weight + std::int64_t{u} * inputs + k;
+      u += size;
       if (features < 16) {
-        for (int i = 0; i < size; ++i, g += kLanes, grad += inputs) {
-          dense_gradient_edge(transposed + k, stride, g, units, images, features, add, grad);
-        }
+        dense_gradient_edge(transposed + k, stride, g, units, images, features, add, grad);
         continue;
       }
-      const DenseTile add_part = find_dense_tile(size, features);
-      const int part = std::min(features, kDenseVectors * kWidth);
+      DenseTile add_part = find_dense_tile<kDenseVectors>(size);
+      if constexpr (kWidth == 16) {
+        if (features < kStrip) add_part = find_dense_tile<1>(size);
+      }
       for (int i = 0; i < features; i += part) {
         add_part(transposed + k + i, stride, g, units, images, inputs, add, grad + i);
       }

@@ -118,6 +118,13 @@ struct Kernels {
 
   // For benchmarks: multiply-adds on registers alone; returns how many.
   std::int64_t (*multiply_adds)(std::int64_t rounds);
+
+  // The same sums for one image: a table whose `lanes` is 1 and which has what inference needs, nothing else.
+  // Its functions read and write feature maps up to the next multiple of 16 numbers.
+  const Kernels* single;
+  // Of such a table only: the input as conv_forward wants it, `in` itself or a copy in the scratch memory.
+  std::int64_t (*conv_scratch)(const ConvShape&);  // numbers
+  const real* (*conv_arrange)(const ConvShape&, const real* in, real* scratch);
 };
 
 // The variants in this build that this processor can run, slowest first. The first one is "plain":

@@ -9,7 +9,6 @@ inline std::int64_t multiply_adds(std::int64_t rounds) {
   Vector chain[kPeakChains];
   for (int i = 0; i < kPeakChains; ++i) chain[i] = splat_vector(static_cast<real>(i));
   const Vector half = splat_vector(real(0.5));
-#pragma unroll 4
   for (std::int64_t n = 0; n < rounds; ++n) {
     for (int i = 0; i < kPeakChains; ++i) {
 #if ESPALIER_FUSED

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__wasm_simd128__)
 #include <wasm_simd128.h>
@@ -27,7 +28,23 @@ namespace espalier::ESPALIER_VARIANT {
 #include "kernels/elementwise.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
+#include "kernels/single.h"
 #include "kernels/update.h"
+
+// Whole vectors reach no further than a feature map's memory does, so element-wise loops are shared.
+constexpr Kernels kSingle{.name = ESPALIER_NAME(ESPALIER_VARIANT),
+                          .lanes = 1,
+                          .fused = ESPALIER_FUSED,
+                          .conv_pack_forward = single_pack,
+                          .conv_forward = single_conv_forward,
+                          .max_pool_forward = single_max_pool,
+                          .avg_pool_forward = single_avg_pool,
+                          .activation_forward = activation_forward,
+                          .scale_shift = single_scale_shift,
+                          .add = add,
+                          .quantize_forward = quantize_forward,
+                          .conv_scratch = single_conv_scratch,
+                          .conv_arrange = single_conv_arrange};
 
 extern const Kernels kKernels;
 constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
@@ -58,6 +75,7 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .softmax_terms = softmax_terms,
                                  .update = update,
                                  .sum_of_squares = sum_of_squares,
-                                 .multiply_adds = multiply_adds};
+                                 .multiply_adds = multiply_adds,
+                                 .single = &kSingle};
 
 }  // namespace espalier::ESPALIER_VARIANT

@@ -64,8 +64,9 @@ struct Statistics {
 std::int64_t statistics_size(const Node& node) { return 8 * std::int64_t{node.in_shape().channels}; }
 
 // Before the batch: the affine map of inference, what the sums are centred on, and zeros.
-std::int64_t packed_size(const Node& node) { return 4 * std::int64_t{node.in_shape().channels}; }
-void prepare(const Node& node, const Kernels&, const real* value, real* packed, bool) {
+std::int64_t packed_size(const Node& node, bool) { return 4 * std::int64_t{node.in_shape().channels}; }
+void prepare(const Node& node, const Kernels&, const real* value, real* packed, Way way) {
+  if (way == Way::kBackward) return;
   const int channels = node.in_shape().channels;
   const auto parameter = [&](int i) { return value + node.parameters[static_cast<std::size_t>(i)].offset; };
   for (int c = 0; c < channels; ++c) {

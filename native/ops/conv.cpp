@@ -97,8 +97,12 @@ void configure(Node& node) {
   add_weights(node, {a.out_channels, in_channels / a.groups, a.kernel.height, a.kernel.width}, fan_in);
 }
 
-void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, bool training) {
-  pack_weights(node, shape_of(node), kernels, value, packed, training);
+void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, Way way) {
+  pack_weights(node, shape_of(node), kernels, value, packed, way);
+}
+
+std::int64_t scratch_size(const Node& node, const Kernels& kernels) {
+  return kernels.conv_scratch ? kernels.conv_scratch(shape_of(node)) : 0;
 }
 
 void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }
@@ -127,6 +131,7 @@ constinit const OpType kConv{.name = "conv",
                              .macs = macs,
                              .needs_input = true,
                              .packed_size = packed_weight_size,
-                             .prepare = prepare};
+                             .prepare = prepare,
+                             .scratch_size = scratch_size};
 
 }  // namespace espalier

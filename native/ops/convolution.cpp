@@ -2,18 +2,24 @@
 
 namespace espalier {
 
-std::int64_t packed_weight_size(const Node& node) { return 2 * node.parameters[0].size; }
+std::int64_t packed_weight_size(const Node& node, bool training) {
+  return (training ? 2 : 1) * node.parameters[0].size;
+}
 
 void pack_weights(const Node& node, const ConvShape& shape, const Kernels& kernels, const real* value,
-                  real* packed, bool training) {
+                  real* packed, Way way) {
   const ParameterInfo& weight = node.parameters[0];
-  kernels.conv_pack_forward(shape, value + weight.offset, packed);
-  if (training) kernels.conv_pack_backward(shape, value + weight.offset, packed + weight.size);
+  if (way == Way::kForward) {
+    kernels.conv_pack_forward(shape, value + weight.offset, packed);
+  } else {
+    kernels.conv_pack_backward(shape, value + weight.offset, packed + weight.size);
+  }
 }
 
 void convolve(const BlockContext& c, const ConvShape& shape) {
   const real* bias = c.node.attributes.bias ? c.value + c.node.parameters[1].offset : nullptr;
-  c.kernels.conv_forward(shape, c.in[0], c.packed, bias, c.out);
+  const real* in = c.kernels.conv_arrange ? c.kernels.conv_arrange(shape, c.in[0], c.scratch) : c.in[0];
+  c.kernels.conv_forward(shape, in, c.packed, bias, c.out);
 }
 
 void convolve_back(const BlockContext& c, const ConvShape& shape) {

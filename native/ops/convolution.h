@@ -6,10 +6,10 @@
 
 namespace espalier {
 
-// Weights in the order of the forward loop, then in that of the input gradient.
-std::int64_t packed_weight_size(const Node& node);
+// Weights in the order of the forward loop, then, to train, in that of the input gradient.
+std::int64_t packed_weight_size(const Node& node, bool training);
 void pack_weights(const Node& node, const ConvShape& shape, const Kernels& kernels, const real* value,
-                  real* packed, bool training);
+                  real* packed, Way way);
 
 void convolve(const BlockContext& context, const ConvShape& shape);
 

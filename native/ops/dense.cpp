@@ -54,8 +54,8 @@ void configure(Node& node) {
   add_weights(node, {a.units, inputs}, inputs);
 }
 
-void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, bool training) {
-  pack_weights(node, shape_of(node), kernels, value, packed, training);
+void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, Way way) {
+  pack_weights(node, shape_of(node), kernels, value, packed, way);
 }
 
 void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }

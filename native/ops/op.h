@@ -41,6 +41,7 @@ struct BlockContext {
   real* const* grad_in = nullptr;  // one for each input; overwritten, never added to
   const real* value = nullptr;     // the slab of effective parameters
   const real* packed = nullptr;    // this node's packed weights (prepare)
+  real* scratch = nullptr;         // memory of scratch_size for the time of one call
   real* gradient = nullptr;        // the shard's gradient slab: add
   real* stash = nullptr;           // this node's round stash (dense)
   real* statistics = nullptr;      // this node's batch statistics (batch norm)
@@ -77,6 +78,8 @@ struct BatchContext {
   std::int64_t images = 0;
 };
 
+enum class Way : std::uint8_t { kForward, kBackward };
+
 struct OpType {
   std::string_view name;
   std::string_view summary;
@@ -97,10 +100,14 @@ struct OpType {
   bool recompute = false;     // so cheap that backward recomputes it instead of keeping it
   bool in_place = false;      // out may be in[0], and grad_in[0] may be grad_out
 
-  // Weights in the order the inner loops read them: once after every update.
-  std::int64_t (*packed_size)(const Node& node) = nullptr;
+  // Weights in the order the inner loops read them: once after every update, and for training once for each
+  // way (in any order, at the same time).
+  std::int64_t (*packed_size)(const Node& node, bool training) = nullptr;
   void (*prepare)(const Node& node, const Kernels& kernels, const real* value, real* packed,
-                  bool training) = nullptr;
+                  Way way) = nullptr;
+
+  // Memory that forward wants for the time of its call, with these kernels.
+  std::int64_t (*scratch_size)(const Node& node, const Kernels& kernels) = nullptr;
 
   // Layers whose weight gradient waits for a whole round.
   std::int64_t (*stash_size)(const Node& node) = nullptr;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kSlice = 256;
 constexpr int kPredictBatch = 64;
+constexpr int kFewImages = 3;
 
 }  // namespace
 
@@ -25,7 +26,7 @@ Evaluator::Evaluator(const Model& model, const Dataset& dataset, const Split& sp
   check_fits(model.graph, dataset);
   const auto classes = static_cast<std::size_t>(model.graph.classes);
   const auto count = static_cast<std::size_t>(split.count());
-  logits_.resize(kSlice * classes);
+  losses_.resize(kSlice);
   result_.confusion.resize(classes * classes);
   result_.predictions.resize(count);
   result_.confidences.resize(count);
@@ -37,20 +38,32 @@ bool Evaluator::advance() {
   if (count <= 0) return false;
   const int classes = model_.graph.classes;
   const auto image_size = static_cast<std::size_t>(model_.graph.input.shape.size());
-  batcher_.load_plain(split_.images.data() + static_cast<std::size_t>(next_) * image_size, count, pool_);
-  executor_.infer({.images = batcher_.images(), .count = count}, logits_.data());
+  const std::uint8_t* bytes = split_.images.data() + static_cast<std::size_t>(next_) * image_size;
+  const int lanes = executor_.plan().lanes;
+  const std::size_t block_size = image_size * static_cast<std::size_t>(lanes);
+  // A block goes from bytes to predictions while it is in the cache of one core.
+  pool_.run((count + lanes - 1) / lanes, [&](int block, int thread) {
+    batcher_.load_plain_block(bytes, count, block);
+    const real* outputs =
+        executor_.infer_block(batcher_.images() + static_cast<std::size_t>(block) * block_size, thread);
+    for (int i = block * lanes; i < std::min(count, (block + 1) * lanes); ++i, ++outputs) {
+      const auto output = [&](int c) { return double{outputs[c * lanes]}; };
+      const auto at = static_cast<std::size_t>(next_ + i);
+      int predicted = 0;
+      for (int c = 1; c < classes; ++c) predicted = output(c) > output(predicted) ? c : predicted;
+      double sum = 0;
+      for (int c = 0; c < classes; ++c) sum += math::exp(output(c) - output(predicted));
+      losses_[static_cast<std::size_t>(i)] = math::log(sum) + output(predicted) - output(split_.labels[at]);
+      result_.predictions[at] = static_cast<std::uint16_t>(predicted);
+      result_.confidences[at] = static_cast<float>(1 / sum);
+    }
+  });
   for (int i = 0; i < count; ++i) {
-    const real* logits = logits_.data() + static_cast<std::ptrdiff_t>(i) * classes;
     const auto at = static_cast<std::size_t>(next_ + i);
-    const int label = split_.labels[at];
-    const int predicted = static_cast<int>(std::max_element(logits, logits + classes) - logits);
-    double sum = 0;
-    for (int c = 0; c < classes; ++c) sum += math::exp(double{logits[c]} - double{logits[predicted]});
-    loss_sum_ += math::log(sum) + double{logits[predicted]} - double{logits[label]};
+    const int label = split_.labels[at], predicted = result_.predictions[at];
+    loss_sum_ += losses_[static_cast<std::size_t>(i)];
     correct_ += predicted == label ? 1 : 0;
     ++result_.confusion[static_cast<std::size_t>(label * classes + predicted)];
-    result_.predictions[at] = static_cast<std::uint16_t>(predicted);
-    result_.confidences[at] = static_cast<float>(1 / sum);
   }
   next_ += count;
   return next_ < split_.count();
@@ -71,26 +84,44 @@ EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Spli
   return evaluator.result();
 }
 
+Predictor::Runner::Runner(const Model& model, const Kernels& kernels, ThreadPool& pool,
+                          const PlanOptions& options)
+    : batcher(model.graph.input.shape.channels, model.graph.input.shape.height, model.graph.input.shape.width,
+              kernels.lanes, options.max_batch, model.graph.input.mean, model.graph.input.standard_deviation),
+      executor(model.graph, kernels, pool, options) {}
+
 Predictor::Predictor(const Model& model, const Kernels& kernels, ThreadPool& pool)
-    : model_(model),
-      pool_(pool),
-      batcher_(model.graph.input.shape.channels, model.graph.input.shape.height,
-               model.graph.input.shape.width, kernels.lanes, kPredictBatch, model.graph.input.mean,
-               model.graph.input.standard_deviation),
-      executor_(model.graph, kernels, pool, {.max_batch = kPredictBatch, .keep_values = true}) {
+    : model_(model), kernels_(kernels), pool_(pool) {
   logits_.resize(static_cast<std::size_t>(kPredictBatch * model.graph.classes));
-  prepare();
 }
 
-void Predictor::prepare() { executor_.prepare(model_.parameters); }
+void Predictor::prepare() {
+  for (Runner* runner : {single_.get(), batch_.get()}) {
+    if (runner) runner->prepared = false;
+  }
+}
+
+Predictor::Runner& Predictor::runner(std::unique_ptr<Runner>& runner, const Kernels& kernels,
+                                     const PlanOptions& options) {
+  if (!runner) runner = std::make_unique<Runner>(model_, kernels, pool_, options);
+  if (!runner->prepared) runner->executor.prepare(model_.parameters);
+  runner->prepared = true;
+  return *runner;
+}
+Predictor::Runner& Predictor::single() {
+  return runner(single_, *kernels_.single, {.max_batch = 1, .keep_values = true});
+}
+Predictor::Runner& Predictor::batch() { return runner(batch_, kernels_, {.max_batch = kPredictBatch}); }
 
 void Predictor::predict(const std::uint8_t* images, int count, real* probabilities) {
   const int classes = model_.graph.classes;
   const std::ptrdiff_t image_size = model_.graph.input.shape.size();
-  for (int first = 0; first < count; first += kPredictBatch) {
-    const int slice = std::min(kPredictBatch, count - first);
-    batcher_.load_plain(images + first * image_size, slice, pool_);
-    executor_.infer({.images = batcher_.images(), .count = slice}, logits_.data());
+  const int at_once = count <= kFewImages ? 1 : kPredictBatch;
+  Runner& runner = at_once == 1 ? single() : batch();
+  for (int first = 0; first < count; first += at_once) {
+    const int slice = std::min(at_once, count - first);
+    runner.batcher.load_plain(images + first * image_size, slice, pool_);
+    runner.executor.infer({.images = runner.batcher.images(), .count = slice}, logits_.data());
     for (std::ptrdiff_t i = 0; i < slice; ++i) {
       softmax(logits_.data() + i * classes, classes, probabilities + (first + i) * classes);
     }
@@ -110,14 +141,14 @@ std::vector<real> Predictor::activation(const std::uint8_t* image, std::string_v
   }
   shape = model_.graph.value_shape(value);
   std::vector<real> out(static_cast<std::size_t>(shape.size()));
-  batcher_.load_plain(image, 1, pool_);
+  Runner& runner = single();
+  runner.batcher.load_plain(image, 1, pool_);
   if (value == 0) {
-    for (std::size_t i = 0; i < out.size(); ++i)
-      out[i] = batcher_.images()[i * static_cast<std::size_t>(executor_.plan().lanes)];
+    std::copy_n(runner.batcher.images(), out.size(), out.begin());
     return out;
   }
-  executor_.infer({.images = batcher_.images(), .count = 1}, logits_.data());
-  executor_.copy_value(value, 0, out.data());
+  runner.executor.infer({.images = runner.batcher.images(), .count = 1}, logits_.data());
+  runner.executor.copy_value(value, 0, out.data());
   return out;
 }
 

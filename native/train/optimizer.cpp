@@ -8,12 +8,10 @@
 
 namespace espalier {
 
-void settle(const Graph& graph, std::span<const double> rates, bool keep_pruned, Parameters& parameters) {
+void settle(const Graph& graph, std::span<const double> rates, bool keep_pruned, ThreadPool& pool,
+            Parameters& parameters) {
   auto& value = parameters.value;
-  const auto& mask = parameters.mask;
-  if (!keep_pruned) {
-    for (std::size_t i = 0; i < mask.size(); ++i) value[i] *= mask[i];
-  }
+  if (!keep_pruned) multiply(pool, parameters.mask, value.data());
   for (const Node& node : graph.nodes) {
     const WeightQuantization& quantize = node.attributes.quantize;
     if (!quantize.scheme || quantize.learned || rates[node.index] == 0) continue;
@@ -27,7 +25,8 @@ Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, std::span
       config_(config),
       kernels_(kernels),
       pool_(pool),
-      size_(graph.trainable_size) {
+      size_(graph.trainable_size),
+      squares_(static_cast<std::size_t>((size_ + ThreadPool::kPiece - 1) / ThreadPool::kPiece)) {
   for (int i = 0; i < type_.moments; ++i) moments_.emplace_back(static_cast<std::size_t>(size_));
   // In the order of the slab; parameters that follow each other and are alike are one piece.
   std::vector<Chunk> tensors;
@@ -59,8 +58,14 @@ Optimizer::Optimizer(const Graph& graph, const TrainingConfig& config, std::span
   chunks_ = std::move(pieces);
 }
 
-double Optimizer::gradient_norm(const Parameters& parameters) const {
-  return math::sqrt(kernels_.sum_of_squares(parameters.gradient.data(), size_));
+double Optimizer::gradient_norm(const Parameters& parameters) {
+  pool_.run_pieces(size_, [&](std::int64_t begin, std::int64_t end) {
+    squares_[static_cast<std::size_t>(begin / ThreadPool::kPiece)] =
+        kernels_.sum_of_squares(parameters.gradient.data() + begin, end - begin);
+  });
+  double sum = 0;
+  for (const double square : squares_) sum += square;
+  return math::sqrt(sum);
 }
 
 void Optimizer::update(Parameters& parameters, std::int64_t step, double learning_rate,

@@ -14,7 +14,8 @@ namespace espalier {
 
 // What follows an update: pruned weights are 0 again, whatever momentum and weight decay did (unless
 // `keep_pruned`), and grids that are not learned follow their weights, in nodes whose rate is not 0.
-void settle(const Graph& graph, std::span<const double> rates, bool keep_pruned, Parameters& parameters);
+void settle(const Graph& graph, std::span<const double> rates, bool keep_pruned, ThreadPool& pool,
+            Parameters& parameters);
 
 class Optimizer {
  public:
@@ -24,7 +25,7 @@ class Optimizer {
             const Kernels& kernels, ThreadPool& pool);
 
   // L2 norm of the gradient of all trainable parameters.
-  double gradient_norm(const Parameters& parameters) const;
+  double gradient_norm(const Parameters& parameters);
 
   // Moves the trainable parameters. `step` counts from 0; `gradient_norm` is what clipping compares.
   void update(Parameters& parameters, std::int64_t step, double learning_rate, double gradient_norm);
@@ -49,6 +50,7 @@ class Optimizer {
   const Kernels& kernels_;
   ThreadPool& pool_;
   std::int64_t size_;
+  std::vector<double> squares_;  // sums over the pieces of the gradient
   std::vector<Chunk> chunks_;
   std::vector<aligned_vector<real>> moments_;
 };

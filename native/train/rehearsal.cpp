@@ -106,7 +106,10 @@ void Rehearsal::begin(std::int64_t step) {
   const auto epoch = static_cast<std::uint64_t>(step / steps_per_epoch_);
   const int first = static_cast<int>(step % steps_per_epoch_) * config_.batch_size;
   const int count = std::min(config_.batch_size, data_.train.count() - first);
-  batcher_.load_training(data_.train, data_.train.count(), augmentation_, seed_, epoch, first, count, pool_);
+  batcher_.load_training(
+      data_.train, augmentation_,
+      {.population = data_.train.count(), .seed = seed_, .epoch = epoch, .first = first, .count = count},
+      pool_);
   for (int i = 0; i < count; ++i) {
     const auto slot = static_cast<std::size_t>(i);
     targets_[slot] = {batcher_.labels()[slot], batcher_.other_labels()[slot], batcher_.lambdas()[slot]};
@@ -148,14 +151,13 @@ double Rehearsal::finish() {
     }
     std::fill_n(own, shared.other->size, real{0});
   }
-  const auto& mask = task_.parameters.mask;
-  for (std::size_t i = 0; i < mask.size(); ++i) gradient[i] *= mask[i];
+  multiply(pool_, task_.parameters.mask, gradient.data());
   return lambda_ * loss;
 }
 
 void Rehearsal::update(std::int64_t step, double learning_rate) {
   optimizer_.update(task_.parameters, step, learning_rate, optimizer_.gradient_norm(task_.parameters));
-  settle(task_.graph, rates_, false, task_.parameters);
+  settle(task_.graph, rates_, false, pool_, task_.parameters);
   take_trunk();
 }
 

@@ -150,7 +150,7 @@ StepResult Trainer::finish_step() {
   const double rate =
       learning_rate(schedule_, config_.learning_rate, step_, total_steps_, config_.warmup_steps);
   optimizer_.update(model_.parameters, step_, rate, norm);
-  settle(model_.graph, rates_, keep_pruned_values_, model_.parameters);
+  settle(model_.graph, rates_, keep_pruned_values_, pool_, model_.parameters);
   if (rehearsal_) rehearsal_->update(step_, rate);
   ++step_;
   return {.loss = loss,
@@ -161,26 +161,35 @@ StepResult Trainer::finish_step() {
 }
 
 void Trainer::mask_gradient() {
-  const auto& mask = model_.parameters.mask;
   if (keep_pruned_values_) return;
-  for (std::size_t i = 0; i < mask.size(); ++i) model_.parameters.gradient[i] *= mask[i];
+  multiply(pool_, model_.parameters.mask, model_.parameters.gradient.data());
+}
+
+// The images that `step` trains on.
+BatchRange Trainer::range_of(std::int64_t step) const {
+  const int first = static_cast<int>(step % steps_per_epoch_) * config_.batch_size;
+  return {.population = population_,
+          .seed = config_.seed,
+          .epoch = static_cast<std::uint64_t>(step / steps_per_epoch_),
+          .first = first,
+          .count = std::min(config_.batch_size, population_ - first)};
 }
 
 void Trainer::take_batch() {
-  const auto epoch = static_cast<std::uint64_t>(step_ / steps_per_epoch_);
-  const int first = static_cast<int>(step_ % steps_per_epoch_) * config_.batch_size;
-  const int count = std::min(config_.batch_size, population_ - first);
-  batcher_.load_training(dataset_.train, population_, augmentation_, config_.seed, epoch, first, count,
-                         pool_);
-  for (int i = 0; i < count; ++i) {
+  const BatchRange range = range_of(step_);
+  batcher_.load_training(dataset_.train, augmentation_, range, pool_);
+  for (int i = 0; i < range.count; ++i) {
     const auto slot = static_cast<std::size_t>(i);
     targets_[slot] = {batcher_.labels()[slot], batcher_.other_labels()[slot], batcher_.lambdas()[slot]};
   }
   batch_ = {.images = batcher_.images(),
             .targets = targets_.data(),
-            .count = count,
+            .count = range.count,
             .seed = config_.seed,
             .step = static_cast<std::uint64_t>(step_)};
+  if (step_ + 1 < total_steps_) {
+    batcher_.prefetch_training(dataset_.train, augmentation_, range_of(step_ + 1), pool_);
+  }
 }
 
 void Trainer::diverged(double loss) {
@@ -198,7 +207,10 @@ void Trainer::diverged(double loss) {
 // These weights gave a finite loss just now.
 void Trainer::keep_good_weights() {
   if (step_ % kGoodSteps != 0) return;
-  std::copy(model_.parameters.value.begin(), model_.parameters.value.end(), good_.begin());
+  const real* value = model_.parameters.value.data();
+  pool_.run_pieces(static_cast<std::int64_t>(good_.size()), [&](std::int64_t begin, std::int64_t end) {
+    std::copy(value + begin, value + end, good_.begin() + begin);
+  });
   if (rehearsal_) rehearsal_->keep_good();
   good_step_ = step_;
 }

@@ -96,6 +96,7 @@ class Trainer {
   // What the next piece of a step is.
   enum class Stage { kBegin, kTarget, kRehearsal };
 
+  BatchRange range_of(std::int64_t step) const;
   void take_batch();
   StepResult finish_step();
   [[noreturn]] void diverged(double loss);
@@ -156,7 +157,7 @@ class Evaluator {
   ThreadPool& pool_;
   Batcher batcher_;
   Executor executor_;
-  std::vector<real> logits_;
+  std::vector<double> losses_;  // of the images of one advance()
   EvaluationResult result_;
   double loss_sum_ = 0;
   int correct_ = 0;
@@ -166,7 +167,9 @@ class Evaluator {
 EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Split& split,
                           const Kernels& kernels, ThreadPool& pool);
 
-// Class probabilities and feature maps of byte images [channels][height][width].
+// Class probabilities and feature maps of byte images [channels][height][width]. A few images run one by one,
+// with the kernels for single images; many in lanes. Both give the same bits. A call like an earlier one
+// allocates nothing.
 class Predictor {
  public:
   Predictor(const Model& model, const Kernels& kernels, ThreadPool& pool);
@@ -180,10 +183,23 @@ class Predictor {
   std::vector<real> activation(const std::uint8_t* image, std::string_view layer, Shape& shape);
 
  private:
+  // Built when first used. Its weights are packed anew when they have changed since it last ran.
+  struct Runner {
+    Batcher batcher;
+    Executor executor;
+    bool prepared = false;
+
+    Runner(const Model& model, const Kernels& kernels, ThreadPool& pool, const PlanOptions& options);
+  };
+  Runner& runner(std::unique_ptr<Runner>& runner, const Kernels& kernels, const PlanOptions& options);
+  Runner& single();
+  Runner& batch();
+
   const Model& model_;
+  const Kernels& kernels_;
   ThreadPool& pool_;
-  Batcher batcher_;
-  Executor executor_;
+  std::unique_ptr<Runner> single_;
+  std::unique_ptr<Runner> batch_;
   std::vector<real> logits_;
 };
 

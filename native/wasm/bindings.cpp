@@ -107,7 +107,8 @@ Dataset dataset_of(const json& description, const std::vector<NamedBytes>& parts
     const auto count = [&](const char* name) {
       return static_cast<int>(whole(description.at(name), name, kMaxDigits));
     };
-    return synthetic_digits(count("train"), count("test"), whole(description.at("seed"), "seed", kMaxSeed));
+    return synthetic_digits(count("train"), count("test"), whole(description.at("seed"), "seed", kMaxSeed),
+                            engine().pool);
   }
   if (kind == "idx") {
     const NamedBytes none{};
@@ -238,9 +239,10 @@ int image_count(const Model& model, int bytes, int count) {
 val predict(int handle, Pointer pixels, int bytes, int wanted) {
   const auto model = find_model(handle);
   const int count = image_count(*model->model, bytes, wanted);
-  std::vector<real> probabilities(static_cast<std::size_t>(count * model->model->graph.classes));
+  std::vector<real>& probabilities = engine().numbers;
+  probabilities.resize(static_cast<std::size_t>(count * model->model->graph.classes));
   predictor_of(*model).predict(address<const std::uint8_t>(pixels), count, probabilities.data());
-  return numbers_view(std::move(probabilities));
+  return val(typed_memory_view(probabilities.size(), probabilities.data()));
 }
 
 val activations(int handle, Pointer pixels, int bytes, const std::string& layer) {

@@ -33,8 +33,7 @@ TrainingRun::TrainingRun(Model& model, const Dataset& dataset, const TrainingCon
       dataset_(dataset),
       kernels_(kernels),
       pool_(pool),
-      trainer_(model, dataset, config, kernels, pool),
-      last_progress_(Clock::now()) {}
+      trainer_(model, dataset, config, kernels, pool) {}
 
 std::string TrainingRun::run(double milliseconds, std::int64_t max_steps) {
   const auto begin = Clock::now();
@@ -49,7 +48,8 @@ std::string TrainingRun::run(double milliseconds, std::int64_t max_steps) {
     const double seconds = seconds_since(work_begin);
     epoch_seconds_ += seconds;
     total_seconds_ += seconds;
-    if (1000 * seconds_since(begin) >= milliseconds) break;
+    const bool first_step = total_.steps == 1 && last_progress_ == Clock::time_point();
+    if (first_step || 1000 * seconds_since(begin) >= milliseconds) break;
   }
   const bool due = Clock::now() - last_progress_ >= kProgressInterval;
   if (recent_.steps > 0 && (due || limited() || finished())) report_progress();

@@ -66,7 +66,7 @@ class TrainingRun {
   double step_seconds_ = 0;   // of the step under way
   double epoch_seconds_ = 0;  // validation included, pauses not
   double total_seconds_ = 0;
-  Clock::time_point last_progress_;
+  Clock::time_point last_progress_;  // none yet: the first step is told at once
   nlohmann::json events_ = nlohmann::json::array();
 };
 

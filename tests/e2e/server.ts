@@ -7,7 +7,7 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
-const folder = join(repository, 'build/web');
+const built = join(repository, 'build/web');
 
 const types: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -27,7 +27,7 @@ export interface Site {
 }
 
 /** The page lives in a subfolder, because it must not expect to be at a host's root. */
-export async function serve({ isolated = true } = {}): Promise<Site> {
+export async function serve({ isolated = true, cached = false, folder = built } = {}): Promise<Site> {
   if (!existsSync(join(folder, 'index.html'))) throw new Error('Build the page first: npm run build:web');
   const server: Server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
@@ -40,7 +40,12 @@ export async function serve({ isolated = true } = {}): Promise<Site> {
     response.writeHead(200, {
       'Content-Type': types[extname(file)] ?? 'application/octet-stream',
       'Content-Security-Policy': policy,
-      'Cache-Control': 'no-store',
+      // What a browser may keep: nothing, so that tests see the last build, or what has a hash in its name.
+      'Cache-Control': !cached
+        ? 'no-store'
+        : inside.startsWith('assets/')
+          ? 'public, max-age=31536000, immutable'
+          : 'no-cache',
       ...(isolated && {
         'Cross-Origin-Opener-Policy': 'same-origin',
         'Cross-Origin-Embedder-Policy': 'require-corp',

@@ -125,6 +125,18 @@ test('it works without cross-origin isolation, with one thread', async () => {
   await page.getByTestId('step').filter({ hasText: /[1-9]/ }).waitFor();
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
   expect(await read.text('engine')).toContain('1 thread');
+  expect(await read.text('fallback')).toContain('the page is not cross-origin isolated');
+});
+
+test('the address chooses kernels and threads, behind the ? as behind the #', async () => {
+  for (const hash of ['?kernels=plain&threads=1', '#kernels=plain&threads=1&epochs=50']) {
+    const { page, read } = await open({ hash });
+    await page.getByTestId('step').filter({ hasText: /[1-9]/ }).waitFor();
+    expect(await read.text('engine')).toBe('plain SIMD, 1 thread');
+    expect(await page.getByTestId('fallback').count()).toBe(0);
+    expect(page.url()).toContain('kernels=plain&threads=1');
+    if (hash.startsWith('?')) await playground?.close();
+  }
 });
 
 test('isolated pages train with threads', async () => {

@@ -460,6 +460,32 @@ TEST_F(Cli, InspectTellsModelsFromSpecsAndPresets) {
   expect_error(1, {"inspect", "."}, ".");
 }
 
+TEST_F(Cli, BenchCountsTheMultiplyAddsOfATrainingStep) {
+  const Result result = run({"bench", "small", "--seconds", "0.2", "--kernels", "plain", "--json"});
+  ASSERT_EQ(result.status, 0) << result.err;
+  const json report = json::parse(result.out);
+  EXPECT_EQ(report["model"], "small");
+  EXPECT_EQ(report["kernels"], "plain");
+  EXPECT_EQ(report["threads"], 1);
+  // 290,080 forward and for the weights, all but the first layer's 56,448 for the inputs; two operations
+  // each.
+  EXPECT_NEAR(report["mflop_per_image"], 2e-6 * (2 * 290080 + 233632), 1e-9);
+  ASSERT_EQ(report["layers"].size(), 3U);
+  EXPECT_EQ(report["layers"][0]["layer"], "conv 1 to 8, 3x3, to 28x28");
+  EXPECT_EQ(report["layers"][0]["directions"].size(), 2U);
+  EXPECT_EQ(report["layers"][1]["directions"].size(), 3U);
+  double sum = 0;
+  for (const json& layer : report["layers"]) {
+    sum += layer["mflop_per_image"].get<double>();
+    EXPECT_GT(layer["share_of_peak"], 0);
+  }
+  EXPECT_NEAR(sum, report["mflop_per_image"], 1e-9);
+
+  const Result unknown = run({"bench", "nothing"});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_NE(unknown.err.find("MODEL"), std::string::npos) << unknown.err;
+}
+
 TEST_F(Cli, TheSchemaIsJson) { EXPECT_TRUE(json::parse(run({"schema"}).out, nullptr, false).is_object()); }
 
 // An 8-bit grey picture.

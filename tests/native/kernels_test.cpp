@@ -154,6 +154,102 @@ TEST_P(KernelVariant, convolves_like_the_definition_on_400_random_shapes) {
   }
 }
 
+TEST_P(KernelVariant, convolves_a_single_image_like_the_definition_on_500_random_shapes) {
+  const Kernels& k = *GetParam()->single;
+  ASSERT_EQ(k.lanes, 1);
+  Random random(12, RandomStream::kInitialization);
+  for (int round = 0; round < 500; ++round) {
+    ConvShape s = random_shape(random);
+    // Every fifth is a dense layer, of sizes around the tiles of 12, 6, 3, 2 and 1 vectors.
+    if (round % 5 == 0) {
+      s = {1 + static_cast<int>(random.below(20)),
+           1,
+           1,
+           1 + static_cast<int>(random.below(450)),
+           1,
+           1,
+           1,
+           1,
+           1,
+           1,
+           1,
+           1,
+           0,
+           0,
+           1};
+    }
+    SCOPED_TRACE(text(s));
+    const auto out_size = static_cast<std::size_t>(s.out_channels * s.out_height * s.out_width);
+    const auto weights = static_cast<std::size_t>(s.out_channels * s.group_in() * s.taps());
+    Buffer in(static_cast<std::size_t>(s.in_channels * s.in_height * s.in_width), random);
+    Buffer weight(weights, random), bias(static_cast<std::size_t>(s.out_channels), random);
+    Buffer packed(weights), out(out_size), scratch(static_cast<std::size_t>(k.conv_scratch(s)));
+    std::vector<real> expected(out_size), expected_without_bias(out_size);
+    for_each_product(s, 1, [&](std::size_t w, std::size_t i, std::size_t o) {
+      expected_without_bias[o] += weight[w] * in[i];
+    });
+    for (std::size_t i = 0; i < out_size; ++i) {
+      expected[i] = expected_without_bias[i] + bias[i / static_cast<std::size_t>(s.out_height * s.out_width)];
+    }
+    k.conv_pack_forward(s, weight.get(), packed.get());
+    const real* arranged = k.conv_arrange(s, in.get(), scratch.get());
+    k.conv_forward(s, arranged, packed.get(), nullptr, out.get());
+    ASSERT_TRUE(std::equal(expected_without_bias.begin(), expected_without_bias.end(), out.data.begin()));
+    k.conv_forward(s, arranged, packed.get(), bias.get(), out.get());
+    ASSERT_TRUE(std::equal(expected.begin(), expected.end(), out.data.begin()));
+    ASSERT_TRUE(packed.intact() && out.intact() && scratch.intact() && in.intact());
+  }
+}
+
+// Pools and batch norm write what they must and nothing behind it.
+TEST_P(KernelVariant, pools_a_single_image_as_it_does_a_block) {
+  const Kernels& block = *GetParam();
+  const Kernels& single = *block.single;
+  const int lanes = block.lanes;
+  Random random(13, RandomStream::kInitialization);
+  const auto up_to = [&](int most) {
+    return 1 + static_cast<int>(random.below(static_cast<unsigned>(most)));
+  };
+  for (int round = 0; round < 300; ++round) {
+    const bool twos = round % 2 == 0;  // the case with a loop of its own
+    PoolShape s{.channels = up_to(4), .in_height = up_to(9) + 1, .in_width = up_to(70) + 1};
+    s.kernel_height = s.stride_height = s.kernel_width = s.stride_width = 2;
+    if (!twos) {
+      s.kernel_height = std::min(up_to(4), s.in_height);
+      s.kernel_width = std::min(up_to(4), s.in_width);
+      s.stride_height = up_to(3);
+      s.stride_width = up_to(3);
+      s.pad_top = static_cast<int>(random.below(static_cast<unsigned>(s.kernel_height)));
+      s.pad_left = static_cast<int>(random.below(static_cast<unsigned>(s.kernel_width)));
+    }
+    s.out_height = (s.in_height + s.pad_top - s.kernel_height) / s.stride_height + 1;
+    s.out_width = (s.in_width + s.pad_left - s.kernel_width) / s.stride_width + 1;
+    const auto pixels = static_cast<std::size_t>(s.in_height * s.in_width);
+    const auto in_size = static_cast<std::size_t>(s.channels) * pixels;
+    const auto out_size = static_cast<std::size_t>(s.channels * s.out_height * s.out_width);
+    const auto width = static_cast<std::size_t>(lanes);
+    Buffer in(in_size, random), in_lanes(in_size * width, random);
+    for (std::size_t i = 0; i < in_size; ++i) in_lanes.get()[i * width] = in[i];
+    Buffer scale(4, random), shift(4, random);
+    Buffer out(out_size), mean(out_size), scaled(in_size);
+    Buffer out_lanes(out_size * width), mean_lanes(out_size * width), scaled_lanes(in_size * width);
+    single.max_pool_forward(s, in.get(), out.get());
+    block.max_pool_forward(s, in_lanes.get(), out_lanes.get());
+    single.avg_pool_forward(s, in.get(), mean.get());
+    block.avg_pool_forward(s, in_lanes.get(), mean_lanes.get());
+    single.scale_shift(in.get(), s.channels, static_cast<int>(pixels), scale.get(), shift.get(),
+                       scaled.get());
+    block.scale_shift(in_lanes.get(), s.channels, static_cast<int>(pixels), scale.get(), shift.get(),
+                      scaled_lanes.get());
+    for (std::size_t i = 0; i < out_size; ++i) {
+      ASSERT_EQ(out[i], out_lanes[i * width]);
+      ASSERT_EQ(mean[i], mean_lanes[i * width]);
+    }
+    for (std::size_t i = 0; i < in_size; ++i) ASSERT_EQ(scaled[i], scaled_lanes[i * width]);
+    ASSERT_TRUE(out.intact() && mean.intact() && scaled.intact());
+  }
+}
+
 TEST_P(KernelVariant, dense_weight_gradient_is_the_matrix_product_for_any_size) {
   const Kernels& k = *GetParam();
   const int lanes = k.lanes;

@@ -481,7 +481,10 @@ TEST(Criterion, activity_counts_what_is_behind_the_rectifier) {
     std::vector<real> logits(10);
     const int pixels = behind.out_shape.pixels();
     for (int i = 0; i < images; ++i) {
-      batcher.load_training(data.train, data.train.count(), {}, run.context.training.seed, 0, i, 1, run.pool);
+      batcher.load_training(
+          data.train, {},
+          {.population = data.train.count(), .seed = run.context.training.seed, .first = i, .count = 1},
+          run.pool);
       executor.infer({.images = batcher.images(), .count = 1}, logits.data());
       executor.copy_value(value, 0, map.data());
       for (std::size_t p = 0; p < map.size(); ++p) {

@@ -137,6 +137,22 @@ TEST(Step, allocates_nothing_with_a_teacher_an_anchor_and_rehearsal) {
   EXPECT_EQ(allocations - before, 0);
 }
 
+TEST(Prediction, allocates_nothing_after_the_first) {
+  for (const Preset& p : presets()) {
+    const auto model = Model::create(preset(p.name), 1, &digits());
+    ThreadPool pool(2);
+    Predictor predictor(*model, select_kernels("auto"), pool);
+    std::vector<real> probabilities(200);
+    for (const int count : {1, 20}) {
+      predictor.predict(digits().test.images.data(), count, probabilities.data());
+      const long before = allocations;
+      predictor.prepare();
+      predictor.predict(digits().test.images.data(), count, probabilities.data());
+      EXPECT_EQ(allocations - before, 0) << p.name << ", images: " << count;
+    }
+  }
+}
+
 TEST(Step, gives_the_same_bits_for_any_number_of_threads) {
   for (const json& spec : {preset("small"), preset("lenet5"), kEverything}) {
     const TrainingConfig config{

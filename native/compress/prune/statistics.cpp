@@ -104,7 +104,8 @@ Work record_gradients(const Model& model, const PassContext& context, int sample
   const Augmentation none;
   executor.prepare(copy->parameters);
   for (int i = 0; i < count; ++i) {
-    batcher.load_training(context.dataset.train, population, none, context.training.seed, 0, i, 1,
+    batcher.load_training(context.dataset.train, none,
+                          {.population = population, .seed = context.training.seed, .first = i, .count = 1},
                           context.pool);
     const Target target{batcher.labels()[0], batcher.labels()[0], 1};
     const Batch batch{.images = batcher.images(), .targets = &target, .count = 1};
@@ -176,8 +177,10 @@ void ActivityRecorder::record(int images) {
   while (images > 0) {
     if (next_ == population_) next_ = 0;
     const int count = std::min({images, context_.kernels.lanes, population_ - next_});
-    batcher_.load_training(context_.dataset.train, population_, none, context_.training.seed, 0, next_, count,
-                           context_.pool);
+    batcher_.load_training(
+        context_.dataset.train, none,
+        {.population = population_, .seed = context_.training.seed, .first = next_, .count = count},
+        context_.pool);
     executor_.infer({.images = batcher_.images(), .count = count}, logits_.data());
     for (int image = 0; image < count; ++image) {
       for (const Node& node : model_.graph.nodes) {

@@ -1,7 +1,6 @@
-import './app.css';
-import 'uplot/dist/uPlot.min.css';
-import { mount } from 'svelte';
-import App from './App.svelte';
+// The engine first: while its worker compiles, the page loads.
 
-const target = document.getElementById('app');
-if (target) mount(App, { target });
+import { openEarly } from './opening';
+
+openEarly();
+void import('./page');

@@ -1,7 +1,6 @@
 // The one store of the page, and the only module that talks to the engine.
 
 import {
-  createEngine,
   EspalierError,
   type Catalog,
   type Dataset,
@@ -10,7 +9,6 @@ import {
   type Engine,
   type EngineInfo,
   type Evaluation,
-  type KernelName,
   type Model,
   type ModelInspection,
   type SplitName,
@@ -25,6 +23,7 @@ import { download } from './download';
 import { History } from './history';
 import { ownDataset, recognise, slug } from './recognise';
 import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
+import { builtInSource, takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
 
 export type Phase = 'starting' | 'training' | 'paused' | 'done' | 'ready' | 'failed';
@@ -57,7 +56,6 @@ export interface Download {
   fraction: number;
 }
 
-const builtInSource: DatasetSource = { kind: 'synthetic', train: 6_000, test: 1_000, seed: 1 };
 const sampleCount = 30;
 const numbersEveryMs = 200;
 const viewsEveryMs = 250;
@@ -105,6 +103,7 @@ class Session {
   notices = $state.raw<Notice[]>([]);
 
   #engine: Engine | undefined;
+  #digits: Promise<Dataset> | undefined;
   #dataset: Dataset | undefined;
   #source: DatasetSource = builtInSource;
   #model: Model | undefined;
@@ -164,14 +163,17 @@ class Session {
   }
 
   async #openEngine(): Promise<void> {
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    const kernels = wanted.get('kernels');
-    const threads = Number(wanted.get('threads'));
-    this.#engine = await createEngine({
-      ...((kernels === 'plain' || kernels === 'relaxed') && { kernels: kernels satisfies KernelName }),
-      ...(Number.isInteger(threads) && threads > 0 && { threads }),
-    });
-    this.engine = this.#engine.info;
+    const { engine, digits } = await takeEngine();
+    this.#engine = engine;
+    this.#digits = digits;
+    this.engine = engine.info;
+  }
+
+  /** The built-in digits may be there already. */
+  #load(source: DatasetSource): Promise<Dataset> {
+    const digits = source === builtInSource ? this.#digits : undefined;
+    if (digits) this.#digits = undefined;
+    return digits ?? this.#need().loadDataset(source);
   }
 
   /** What the address asks for; what of it is impossible is said, and the page opens all the same. */
@@ -196,11 +198,12 @@ class Session {
 
   /** Other data and a fresh model for it. If one of them is impossible, everything stays as it was. */
   async #change(id: string, source: DatasetSource): Promise<void> {
-    const dataset = await this.#need().loadDataset(source);
+    const dataset = await this.#load(source);
     const settings = $state.snapshot(this.settings);
     let model: Model;
     try {
       model = await this.#create(settings, dataset);
+      performance.mark('model');
     } catch (error) {
       void dataset.dispose().catch(() => {});
       throw error;
@@ -222,7 +225,7 @@ class Session {
     this.input = undefined;
     this.samples = undefined;
     void old?.dispose().catch(() => {});
-    await this.#chooseSamples(0);
+    void this.#chooseSamples(0).catch((error: unknown) => this.#report(error));
   }
 
   // ── Training ─────────────────────────────────────────────────────────────────────────────────
@@ -314,6 +317,7 @@ class Session {
   #receive(event: TrainingEvent): void {
     switch (event.type) {
       case 'progress':
+        if (!this.progress && this.#pending.length === 0) performance.mark('first step');
         this.#pending.push(event);
         this.history.addProgress(event);
         this.#numbersTimer ??= setTimeout(() => this.#flushNumbers(), numbersEveryMs);

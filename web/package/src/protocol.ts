@@ -29,9 +29,14 @@ export type Reply =
   /** The engine is gone; every call that is under way has failed. */
   | { kind: 'crashed'; reason: string };
 
+/** Fewer bytes than these (a prediction) are copied faster than moved. */
+const fewBytes = 1024;
+
 /** The buffers of a value that nobody else holds: moved to the other side instead of copied. */
 export function transferables(value: unknown): ArrayBuffer[] {
-  if (ArrayBuffer.isView(value)) return value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
+  if (ArrayBuffer.isView(value)) {
+    return value.buffer instanceof ArrayBuffer && value.byteLength > fewBytes ? [value.buffer] : [];
+  }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
   return Object.values(value)
     .filter((field) => ArrayBuffer.isView(field))

@@ -1,0 +1,9 @@
+import './app.css';
+import 'uplot/dist/uPlot.min.css';
+import { mount } from 'svelte';
+import App from './App.svelte';
+import { session } from './session.svelte';
+
+void session.start();
+const target = document.getElementById('app');
+if (target) mount(App, { target });
