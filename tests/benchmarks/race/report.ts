@@ -178,11 +178,13 @@ export function report(results: Results): string {
       '. Before it is timed, everybody computes the same loss with the same weights, and again after training a little.',
     trainingTable(results, inBrowser, names, champion),
     inferenceTable(results),
+    'Inference is an awaited call in the worker where the library runs; "called from the page" adds the way there and back.',
   ];
   if (native.some(({ id }) => find(results, names[0]!, 'training', id))) {
     parts.push('Natively:', trainingTable(results, native, names, 'espalier-native'));
   }
-  if (others.length > 0) parts.push('Larger presets:', trainingTable(results, inBrowser, others, champion));
+  if (others.length > 0)
+    parts.push('Espalier on larger presets:', trainingTable(results, inBrowser, others, champion));
   parts.push(threadsSentence(results));
   if (results.accuracy?.length) {
     parts.push(
