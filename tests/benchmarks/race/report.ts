@@ -176,10 +176,14 @@ export function report(results: Results): string {
       `one thread unless said, batch ${results.batch}, momentum. Ratios: how many times as fast Espalier is. ` +
       networks.map(({ name, what }) => `${name} is ${what}`).join('; ') +
       '. Before it is timed, everybody computes the same loss with the same weights, and again after training a little.',
-    trainingTable(results, inBrowser, names, champion),
-    inferenceTable(results),
-    'Inference is an awaited call in the worker where the library runs; "called from the page" adds the way there and back.',
   ];
+  if (results.measurements.length > 0) {
+    parts.push(
+      trainingTable(results, inBrowser, names, champion),
+      inferenceTable(results),
+      'Inference is an awaited call in the worker where the library runs; "called from the page" adds the way there and back.',
+    );
+  }
   if (native.some(({ id }) => find(results, names[0]!, 'training', id))) {
     parts.push('Natively:', trainingTable(results, native, names, 'espalier-native'));
   }
@@ -188,8 +192,9 @@ export function report(results: Results): string {
   parts.push(threadsSentence(results));
   if (results.accuracy?.length) {
     parts.push(
-      "MNIST's 60,000 training images, from a page with the data in hand to an accuracy on its 10,000 test images; " +
-        'loading the library and starting it count, evaluations (every 100 steps, every 25 near the target) count for nobody:',
+      `MNIST's 60,000 training images, from a page with the data in hand to an accuracy on its 10,000 test images ` +
+        `(${results.accuracyMeasured}). Loading the library and starting it count; evaluations, every 100 steps and every 25 ` +
+        'near the target, count for nobody. A recipe brings a network of its own.',
       accuracyTable(results),
     );
   }

@@ -68,6 +68,8 @@ export interface Results {
   checks: Check[];
   measurements: Measurement[];
   accuracy?: Accuracy[];
+  /** When and at which commit: a run of its own. */
+  accuracyMeasured?: string;
 }
 
 export interface Summary {

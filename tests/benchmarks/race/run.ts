@@ -80,9 +80,10 @@ async function measure(options: Options): Promise<Results> {
   }
   if (options.accuracy) {
     const accuracy = await raceToAccuracy(quick ? [1] : [1, 2, 3], wanted, options.recipe, say);
+    const accuracyMeasured = `${results.date.slice(0, 10)} at ${results.commit}`;
     // The speeds measured before stay beside these.
     const file = options.json ?? (options.readme ? kept : undefined);
-    return { ...(file && existsSync(file) ? read(file) : results), accuracy };
+    return { ...(file && existsSync(file) ? read(file) : results), accuracy, accuracyMeasured };
   }
   if (wanted('espalier-native')) await raceNatively(materials, wanted, effort, results, say);
   say('done');

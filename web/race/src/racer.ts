@@ -108,6 +108,8 @@ export class Racer {
     const { spec } = this.#setup!.network;
     const floatOf = floatsOf(spec);
     if (pixels.length !== count * imageSize(spec)) throw new Error('The images have another size.');
-    return { count, pixels, floats: Float32Array.from(pixels, (byte) => floatOf[byte] ?? 0) };
+    const floats = new Float32Array(pixels.length);
+    for (let k = 0; k < pixels.length; ++k) floats[k] = floatOf[pixels[k] ?? 0] ?? 0;
+    return { count, pixels, floats };
   }
 }
