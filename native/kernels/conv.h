@@ -360,10 +360,22 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
   for (int t = 0; t < T; ++t) {
     for (int k = 0; k < K; ++k) acc[t][k] = Vector{};
   }
-  const auto add = [&](const Vector(&value)[K], const real* g) __attribute__((always_inline)) {
-    for (int t = 0; t < T; ++t) {
-      const Vector gradient = load_vector(g + t * out_plane);
-      for (int k = 0; k < K; ++k) acc[t][k] = madd(value[k], gradient, acc[t][k]);
+  // The fewer operands wait in registers, the others come one by one.
+  const auto add = [&](auto&& input, const real* g) __attribute__((always_inline)) {
+    if constexpr (T < K) {
+      Vector gradient[T];
+      for (int t = 0; t < T; ++t) gradient[t] = load_vector(g + t * out_plane);
+      for (int k = 0; k < K; ++k) {
+        const Vector value = input(k);
+        for (int t = 0; t < T; ++t) acc[t][k] = madd(value, gradient[t], acc[t][k]);
+      }
+    } else {
+      Vector value[K];
+      for (int k = 0; k < K; ++k) value[k] = input(k);
+      for (int t = 0; t < T; ++t) {
+        const Vector gradient = load_vector(g + t * out_plane);
+        for (int k = 0; k < K; ++k) acc[t][k] = madd(value[k], gradient, acc[t][k]);
+      }
     }
   };
   const real* xs = px + inside.begin * step;
@@ -371,9 +383,7 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
   const int width = inside.end - inside.begin;
   for (int y = row.rows.begin; y < row.rows.end; ++y) {
     for (int x = 0; x < width; ++x, xs += step, gs += kLanes) {
-      Vector value[K];
-      for (int k = 0; k < K; ++k) value[k] = load_vector(xs + k * distance);
-      add(value, gs);
+      add([&](int k) __attribute__((always_inline)) { return load_vector(xs + k * distance); }, gs);
     }
     xs += in_row - width * step;
     gs += out_row - width * kLanes;
@@ -386,12 +396,11 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
     xs = px + x * step;
     gs = pg + x * kLanes;
     for (int y = row.rows.begin; y < row.rows.end; ++y, xs += in_row, gs += out_row) {
-      Vector value[K];
-      for (int k = 0; k < K; ++k) {
+      const auto input = [&](int k) __attribute__((always_inline)) {
         const int at = column + k * row.column_step;
-        value[k] = at >= 0 && at < s.in_width ? load_vector(xs + k * distance) : Vector{};
-      }
-      add(value, gs);
+        return at >= 0 && at < s.in_width ? load_vector(xs + k * distance) : Vector{};
+      };
+      add(input, gs);
     }
   }
   for (int t = 0; t < T; ++t) {
@@ -401,10 +410,11 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
 
 // Tile sizes by the number of inputs: T x K accumulators, K + 1 registers for operands. A browser has 15
 // registers: a row of five taps goes as three and two, and 3 x 3 accumulators beat 4 x 3 by 10 % there.
-inline constexpr int kMaxInputs = kRegisters == 32 ? 5 : 3;
+inline constexpr int kMaxInputs = 5;
 inline constexpr int kMaxChannels = kRegisters == 32 ? 5 : 2;
 inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 2, kRegisters == 32 ? 8 : 6,
-                                         kRegisters == 32 ? 7 : 3, 6, 5};
+                                         kRegisters == 32 ? 7 : 3, kRegisters == 32 ? 6 : 2,
+                                         kRegisters == 32 ? 5 : 2};
 
 inline constexpr int kMaxGradientTile = kRegisters == 32 ? 25 : 12;
 
