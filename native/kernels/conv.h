@@ -483,12 +483,3 @@ inline void conv_weight_gradient(const ConvShape& shape, const real* in, const r
     }
   }
 }
-
-// grad_bias[c] += sum over pixels and lanes.
-inline void channel_sums(const real* grad_out, int channels, int pixels, real* grad_bias) {
-  for (int c = 0; c < channels; ++c, grad_out += std::int64_t{pixels} * kLanes) {
-    Lanes sum = splat(0);
-    for (int i = 0; i < pixels; ++i) sum = sum + load(grad_out + std::int64_t{i} * kLanes);
-    add_groups(sum, grad_bias[c]);
-  }
-}
