@@ -4,7 +4,8 @@
 // parsed, the network is trained and the 10,000 test images are evaluated; it stands still while the
 // page is handed the bytes. Each seed has a browser of its own; medians and ranges.
 //
-//   ESPALIER_DATA=<folder with mnist/ in it> npm run bench -- accuracy_time
+//   ESPALIER_DATA=<folder with mnist/ in it> node native/toolchain/run.mjs vitest run \
+//     --config tests/benchmarks/vitest.config.ts accuracy_time
 
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

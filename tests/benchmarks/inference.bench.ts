@@ -2,7 +2,7 @@
 // accuracy over a whole test set. Milliseconds, warm (browsers compile twice), the contestants in turn, the
 // median and the range of several windows. Natively: build/native/tests/benchmarks/inference_benchmark.
 //
-//   npm run bench
+//   node native/toolchain/run.mjs vitest run --config tests/benchmarks/vitest.config.ts inference
 
 import type { createEngine, Model } from 'espalier';
 import { expect, it } from 'vitest';

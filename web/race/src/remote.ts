@@ -1,0 +1,72 @@
+// The page's side of a contestant in its worker.
+
+import type { LoadOptions, Setup } from './contestant';
+import type { Racer } from './racer';
+
+export interface Request {
+  id: number;
+  method: keyof Racer;
+  args: unknown[];
+}
+export interface Response {
+  id: number;
+  result?: unknown;
+  error?: string;
+}
+
+interface Waiting {
+  resolve: (result: never) => void;
+  reject: (error: Error) => void;
+}
+
+export class Remote {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #last = 0;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.addEventListener('message', (event: MessageEvent<Response>) => {
+      const { id, result, error } = event.data;
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (error === undefined) waiting?.resolve(result as never);
+      else waiting?.reject(new Error(error));
+    });
+    worker.addEventListener('error', ({ message }) =>
+      this.#fail(message || 'The worker could not be started.'),
+    );
+  }
+
+  /** Fetches the library and builds its network. */
+  static async open(id: string, options: LoadOptions, setup: Setup): Promise<Remote> {
+    const worker = new Worker(new URL('./race.worker.ts', import.meta.url), { type: 'module' });
+    const remote = new Remote(worker);
+    try {
+      await remote.call('load', id, options, setup);
+    } catch (error) {
+      remote.close();
+      throw error;
+    }
+    return remote;
+  }
+
+  call<M extends keyof Racer>(method: M, ...args: Parameters<Racer[M]>): ReturnType<Racer[M]> {
+    const id = ++this.#last;
+    this.#worker.postMessage({ id, method, args } satisfies Request);
+    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject })) as ReturnType<
+      Racer[M]
+    >;
+  }
+
+  /** Ends it at once, whatever it does. */
+  close(): void {
+    this.#worker.terminate();
+    this.#fail('The contestant was closed.');
+  }
+
+  #fail(message: string): void {
+    for (const { reject } of this.#waiting.values()) reject(new Error(message));
+    this.#waiting.clear();
+  }
+}
