@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstring>
 
 #include "core/math.h"
 #include "core/random.h"
@@ -120,7 +121,7 @@ void Executor::begin(const Batch& batch, LossFunction loss, double label_smoothi
   next_sweep_ = 0;
   real* shards = at(plan_.shard_gradients);
   pool_.run_pieces(plan_.shard_gradient_size * kShards, [&](std::int64_t begin, std::int64_t end) {
-    std::fill(shards + begin, shards + end, real{0});
+    std::memset(shards + begin, 0, static_cast<std::size_t>(end - begin) * sizeof(real));
   });
 }
 
@@ -149,11 +150,7 @@ BatchResult Executor::finish() {
   const std::int64_t size = plan_.shard_gradient_size;
   real* gradient = parameters_->gradient.data();
   pool_.run_pieces(size, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      real sum = shards[i];
-      for (int shard = 1; shard < kShards; ++shard) sum += shards[shard * size + i];
-      gradient[i] = sum;
-    }
+    kernels_.add_rows(kShards, size, shards + begin, end - begin, gradient + begin);
   });
 
   const auto& mask = parameters_->mask;

@@ -344,11 +344,11 @@ struct GradientRow {
 
 // sums[t][k].v[0]: T output channels x K inputs, summed over all output pixels.
 // (One more for taps that are neighbours, at constant offsets, is 2 % faster and 4 KB of every binary.)
-template <int T, int K>
+template <int T, int K, bool kNeighbours>
 void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real* in, const real* grad_out,
                           Vector* sums) {
   const int step = s.stride_width * kLanes;
-  const auto distance = static_cast<std::ptrdiff_t>(row.distance);
+  const auto distance = kNeighbours ? kLanes : static_cast<std::ptrdiff_t>(row.distance);
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
   const Range inside = row.inside;
   const std::int64_t in_row = std::int64_t{s.stride_height} * s.in_width * kLanes;
@@ -360,10 +360,22 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
   for (int t = 0; t < T; ++t) {
     for (int k = 0; k < K; ++k) acc[t][k] = Vector{};
   }
-  const auto add = [&](const Vector(&value)[K], const real* g) __attribute__((always_inline)) {
-    for (int t = 0; t < T; ++t) {
-      const Vector gradient = load_vector(g + t * out_plane);
-      for (int k = 0; k < K; ++k) acc[t][k] = madd(value[k], gradient, acc[t][k]);
+  // The fewer operands wait in registers, the others come one by one.
+  const auto add = [&](auto&& input, const real* g) __attribute__((always_inline)) {
+    if constexpr (T < K) {
+      Vector gradient[T];
+      for (int t = 0; t < T; ++t) gradient[t] = load_vector(g + t * out_plane);
+      for (int k = 0; k < K; ++k) {
+        const Vector value = input(k);
+        for (int t = 0; t < T; ++t) acc[t][k] = madd(value, gradient[t], acc[t][k]);
+      }
+    } else {
+      Vector value[K];
+      for (int k = 0; k < K; ++k) value[k] = input(k);
+      for (int t = 0; t < T; ++t) {
+        const Vector gradient = load_vector(g + t * out_plane);
+        for (int k = 0; k < K; ++k) acc[t][k] = madd(value[k], gradient, acc[t][k]);
+      }
     }
   };
   const real* xs = px + inside.begin * step;
@@ -371,9 +383,7 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
   const int width = inside.end - inside.begin;
   for (int y = row.rows.begin; y < row.rows.end; ++y) {
     for (int x = 0; x < width; ++x, xs += step, gs += kLanes) {
-      Vector value[K];
-      for (int k = 0; k < K; ++k) value[k] = load_vector(xs + k * distance);
-      add(value, gs);
+      add([&](int k) __attribute__((always_inline)) { return load_vector(xs + k * distance); }, gs);
     }
     xs += in_row - width * step;
     gs += out_row - width * kLanes;
@@ -386,12 +396,11 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
     xs = px + x * step;
     gs = pg + x * kLanes;
     for (int y = row.rows.begin; y < row.rows.end; ++y, xs += in_row, gs += out_row) {
-      Vector value[K];
-      for (int k = 0; k < K; ++k) {
+      const auto input = [&](int k) __attribute__((always_inline)) {
         const int at = column + k * row.column_step;
-        value[k] = at >= 0 && at < s.in_width ? load_vector(xs + k * distance) : Vector{};
-      }
-      add(value, gs);
+        return at >= 0 && at < s.in_width ? load_vector(xs + k * distance) : Vector{};
+      };
+      add(input, gs);
     }
   }
   for (int t = 0; t < T; ++t) {
@@ -401,19 +410,23 @@ void weight_gradient_tile(const ConvShape& s, const GradientRow& row, const real
 
 // Tile sizes by the number of inputs: T x K accumulators, K + 1 registers for operands. A browser has 15
 // registers: a row of five taps goes as three and two, and 3 x 3 accumulators beat 4 x 3 by 10 % there.
-inline constexpr int kMaxInputs = kRegisters == 32 ? 5 : 3;
-inline constexpr int kMaxChannels = kRegisters == 32 ? 5 : 2;
+inline constexpr int kMaxInputs = 5;
+inline constexpr int kMaxDistant = 2;  // of inputs that are no neighbours: channels, taps with dilation
 inline constexpr int kGradientTiles[] = {kRegisters == 32 ? 12 : 2, kRegisters == 32 ? 8 : 6,
-                                         kRegisters == 32 ? 7 : 3, 6, 5};
+                                         kRegisters == 32 ? 7 : 3, kRegisters == 32 ? 6 : 2,
+                                         kRegisters == 32 ? 5 : 2};
 
 inline constexpr int kMaxGradientTile = kRegisters == 32 ? 25 : 12;
 
 using GradientTile = void (*)(const ConvShape& s, const GradientRow& row, const real* in,
                               const real* grad_out, Vector* sums);
-inline GradientTile find_gradient_tile(int channels, int taps) {
+inline GradientTile find_gradient_tile(int channels, int inputs, bool neighbours) {
   GradientTile tile = nullptr;
-  dispatch<kMaxInputs>(taps, [&]<int K>() {
-    dispatch<kGradientTiles[K - 1]>(channels, [&]<int T>() { tile = weight_gradient_tile<T, K>; });
+  dispatch<kMaxInputs>(inputs, [&]<int K>() {
+    dispatch<kGradientTiles[K - 1]>(channels, [&]<int T>() {
+      if (K <= kMaxDistant && !neighbours) tile = weight_gradient_tile<T, K, false>;
+      if (K > kMaxDistant && neighbours) tile = weight_gradient_tile<T, K, true>;
+    });
   });
   return tile;
 }
@@ -427,7 +440,8 @@ inline void conv_weight_gradient(const ConvShape& shape, const real* in, const r
   const std::int64_t in_plane = std::int64_t{s.in_height} * s.in_width * kLanes;
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width * kLanes;
   const bool by_tap = s.kernel_width > 1;
-  const Tiling inputs(by_tap ? s.kernel_width : s.group_in(), by_tap ? kMaxInputs : kMaxChannels);
+  const bool neighbours = by_tap && s.dilation_width == 1 && s.kernel_width > kMaxDistant;
+  const Tiling inputs(by_tap ? s.kernel_width : s.group_in(), neighbours ? kMaxInputs : kMaxDistant);
   const int others = by_tap ? s.group_in() : 1;
   const int weight_step = by_tap ? 1 : s.taps();
   GradientRow at;
@@ -447,7 +461,7 @@ inline void conv_weight_gradient(const ConvShape& shape, const real* in, const r
       for (int tile = 0; tile < channels.tiles; ++tile) {
         const int size = channels.size(tile);
         const int o = group * s.group_out() + channels.begin(tile);
-        const GradientTile add = find_gradient_tile(size, width);
+        const GradientTile add = find_gradient_tile(size, width, neighbours);
         for (int other = 0; other < others; ++other) {
           const int i = by_tap ? other : inputs.begin(part);
           for (int ky = 0; ky < s.kernel_height; ++ky) {
@@ -467,14 +481,5 @@ inline void conv_weight_gradient(const ConvShape& shape, const real* in, const r
         }
       }
     }
-  }
-}
-
-// grad_bias[c] += sum over pixels and lanes.
-inline void channel_sums(const real* grad_out, int channels, int pixels, real* grad_bias) {
-  for (int c = 0; c < channels; ++c, grad_out += std::int64_t{pixels} * kLanes) {
-    Lanes sum = splat(0);
-    for (int i = 0; i < pixels; ++i) sum = sum + load(grad_out + std::int64_t{i} * kLanes);
-    add_groups(sum, grad_bias[c]);
   }
 }

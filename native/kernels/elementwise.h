@@ -91,34 +91,63 @@ ESPALIER_INLINE void store_groups(const Lanes& a, int row, int channels, int c, 
   for (int group = 0; group < kLanes / 8; ++group) partial[(group * 2 + row) * channels + c] = sums[group];
 }
 
+// Two sums at a time, of even and of odd pixels, because one alone would wait for its own additions.
+// add(pixel, sums) for every pixel; then the two are one.
+template <class Add>
+ESPALIER_INLINE void sum_pixels(int pixels, Lanes (&sums)[2], Add&& add) {
+  Lanes odd[2] = {splat(0), splat(0)};
+  sums[0] = sums[1] = splat(0);
+  int i = 0;
+  for (; i + 2 <= pixels; i += 2) {
+    add(i, sums);
+    add(i + 1, odd);
+  }
+  if (i < pixels) add(i, sums);
+  for (int k = 0; k < 2; ++k) sums[k] = sums[k] + odd[k];
+}
+
 inline void centered_moments(const real* in, int channels, int pixels, const real* center, int valid,
                              real* partial) {
   const Lanes mask = valid_mask(valid);
-  for (int c = 0; c < channels; ++c) {
+  for (int c = 0; c < channels; ++c, in += pixels * kLanes) {
     const Lanes middle = splat(center[c]);
-    Lanes sum = splat(0), squares = splat(0);
-    for (int i = 0; i < pixels; ++i, in += kLanes) {
-      const Lanes x = load(in) - middle;
-      sum = sum + x;
-      squares = madd(x, x, squares);
-    }
-    store_groups(sum * mask, 0, channels, c, partial);
-    store_groups(squares * mask, 1, channels, c, partial);
+    Lanes sums[2];
+    sum_pixels(pixels, sums, [&](int i, Lanes(&to)[2]) {
+      const Lanes x = load(in + i * kLanes) - middle;
+      to[0] = to[0] + x;
+      to[1] = madd(x, x, to[1]);
+    });
+    store_groups(sums[0] * mask, 0, channels, c, partial);
+    store_groups(sums[1] * mask, 1, channels, c, partial);
   }
 }
 
 inline void gradient_moments(const real* in, const real* grad_out, int channels, int pixels,
                              const real* center, real* partial) {
-  for (int c = 0; c < channels; ++c) {
+  for (int c = 0; c < channels; ++c, in += pixels * kLanes, grad_out += pixels * kLanes) {
     const Lanes middle = splat(center[c]);
-    Lanes sum = splat(0), products = splat(0);
-    for (int i = 0; i < pixels; ++i, in += kLanes, grad_out += kLanes) {
-      const Lanes g = load(grad_out);
-      sum = sum + g;
-      products = madd(g, load(in) - middle, products);
+    Lanes sums[2];
+    sum_pixels(pixels, sums, [&](int i, Lanes(&to)[2]) {
+      const Lanes g = load(grad_out + i * kLanes);
+      to[0] = to[0] + g;
+      to[1] = madd(g, load(in + i * kLanes) - middle, to[1]);
+    });
+    store_groups(sums[0], 0, channels, c, partial);
+    store_groups(sums[1], 1, channels, c, partial);
+  }
+}
+
+// grad_bias[c] += sum over pixels and lanes.
+inline void channel_sums(const real* grad_out, int channels, int pixels, real* grad_bias) {
+  for (int c = 0; c < channels; ++c, grad_out += std::int64_t{pixels} * kLanes) {
+    Lanes even = splat(0), odd = splat(0);
+    int i = 0;
+    for (; i + 2 <= pixels; i += 2) {
+      even = even + load(grad_out + i * kLanes);
+      odd = odd + load(grad_out + (i + 1) * kLanes);
     }
-    store_groups(sum, 0, channels, c, partial);
-    store_groups(products, 1, channels, c, partial);
+    if (i < pixels) even = even + load(grad_out + i * kLanes);
+    add_groups(even + odd, grad_bias[c]);
   }
 }
 
@@ -130,6 +159,21 @@ inline void combine(const real* grad_out, const real* in, int channels, int pixe
     for (int i = 0; i < pixels; ++i, in += kLanes, grad_out += kLanes, out += kLanes) {
       store(out, madd(load(grad_out), ka, madd(load(in), kb, kd)));
     }
+  }
+}
+
+// out = first row + second + …, each `count` numbers after the one before; count is any.
+inline void add_rows(int rows, std::int64_t row_size, const real* first, std::int64_t count, real* out) {
+  std::int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) {
+    Vector sum = load_vector(first + i);
+    for (int row = 1; row < rows; ++row) sum = sum + load_vector(first + row * row_size + i);
+    store_vector(out + i, sum);
+  }
+  for (; i < count; ++i) {
+    real sum = first[i];
+    for (int row = 1; row < rows; ++row) sum += first[row * row_size + i];
+    out[i] = sum;
   }
 }
 

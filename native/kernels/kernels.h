@@ -97,6 +97,8 @@ struct Kernels {
                   const real* b, const real* d, int valid, real* out);
 
   void (*add)(int size, const real* a, const real* b, real* out);
+  // out = the sum of `rows` rows in order, `count` numbers of each; `first` begins the first one.
+  void (*add_rows)(int rows, std::int64_t row_size, const real* first, std::int64_t count, real* out);
 
   // out = scale · (clamp(round(in / scale) + zero_point, 0, highest) - zero_point), halves to even.
   void (*quantize_forward)(int size, real scale, real zero_point, real highest, const real* in, real* out);
