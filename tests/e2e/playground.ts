@@ -11,18 +11,21 @@ export interface Playground extends Opened {
 
 export interface OpenOptions extends Options {
   isolated?: boolean;
+  /** Of the page, in the folder; default: the playground. */
+  path?: string;
   hash?: string;
 }
 
 /** Opens the built page with a new browser profile. */
 export async function openPlayground({
   isolated,
+  path = '',
   hash = '',
   ...options
 }: OpenOptions = {}): Promise<Playground> {
   const site: Site = await serve({ isolated: isolated ?? true });
   const opened = await openBrowser(options);
-  const url = `${site.url}${hash}`;
+  const url = `${site.url}${path}${hash}`;
   await opened.page.goto(url);
   return {
     ...opened,

@@ -19,6 +19,9 @@ const shots = {
   wide: { width: 1920, height: 1080, colorScheme: 'light', fullPage: false },
   data: { width: 1440, height: 900, colorScheme: 'light', act: (page) => page.click('text=Change data') },
   resnet: { width: 1440, height: 900, colorScheme: 'dark', hash: '#preset=resnet&epochs=3', fullPage: true },
+  'race-light': { width: 1440, height: 900, colorScheme: 'light', race: /^Here/, fullPage: true },
+  'race-dark': { width: 1440, height: 900, colorScheme: 'dark', race: /^Racing/, fullPage: true },
+  'race-phone': { width: 390, height: 844, colorScheme: 'light', race: /^Here/, fullPage: true },
   readme: {
     width: 1440,
     height: 880,
@@ -26,6 +29,13 @@ const shots = {
     file: join(repository, 'web/app/screenshot.png'),
   },
 };
+
+/** Races until the page says so, and a little longer. */
+async function watchRace(page, until) {
+  await page.getByRole('button', { name: 'Start the race' }).click();
+  await page.getByTestId('state').filter({ hasText: until }).waitFor({ timeout: 180_000 });
+  await page.waitForTimeout(4000);
+}
 
 async function draw(page) {
   const box = await page.getByTestId('pad').boundingBox();
@@ -58,14 +68,18 @@ const browser = await chromium.launch({
   args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic'],
 });
 for (const name of names) {
-  const { width, height, colorScheme, act, fullPage, file, hash = '' } = shots[name];
+  const { width, height, colorScheme, act, race, fullPage, file, hash = '' } = shots[name];
   const page = await browser.newPage({ viewport: { width, height }, colorScheme });
   page.on('pageerror', (error) => console.error(name, error.message));
   page.on('console', (message) => message.type() === 'error' && console.error(name, message.text()));
-  await page.goto(url + hash);
-  await page.waitForTimeout(name === 'readme' ? 4000 : 2500);
-  await draw(page);
-  await act?.(page);
+  await page.goto(url + (race ? 'race.html' : hash));
+  if (race) {
+    await watchRace(page, race);
+  } else {
+    await page.waitForTimeout(name === 'readme' ? 4000 : 2500);
+    await draw(page);
+    await act?.(page);
+  }
   await page.mouse.move(4, 4);
   await page.waitForTimeout(700);
   await page.evaluate('scrollTo(0, 0)');

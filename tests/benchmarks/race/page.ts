@@ -163,7 +163,7 @@ export async function timeEspalierFromPage(
       const images = race.firstImages(material.images, count);
       let runner = store.runners.get(preset);
       if (!runner) {
-        const load = await race.contestants.find(({ id }) => id === 'espalier')!.load();
+        const load = await race.loaders['espalier']!();
         const loaded = await load({ threads: 1, kernels: 'relaxed', worker: true });
         const setup = {
           network: material.networks[preset]!,

@@ -54,13 +54,15 @@ export interface Runner {
 
 export interface LoadOptions {
   threads: number;
-  /** Espalier: which compiled engine. */
+  /** Espalier: which compiled engine; by default its own choice. */
   kernels?: 'plain' | 'relaxed';
   /** Espalier: behind a worker of its own, as a page has it, or in the caller's thread. */
   worker?: boolean;
 }
 
 export interface Loaded {
+  /** What it took where it had the choice, for people to read. */
+  using?: string;
   start(setup: Setup): Promise<Runner>;
 }
 
@@ -77,5 +79,4 @@ export interface Contestant {
   /** What it takes part in; a reason where it does not. */
   trains: true | string;
   infers: true | string;
-  load(): Promise<(options: LoadOptions) => Promise<Loaded>>;
 }

@@ -3,5 +3,6 @@
 export type * from './contestant';
 export type { Timing } from './racer';
 export { contestants } from './contestants';
+export { loaders } from './contestants/loaders';
 export { firstImages, makeNetwork, networks, prepare, type Material, type NetworkName } from './material';
 export { Remote } from './remote';

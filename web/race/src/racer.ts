@@ -1,8 +1,9 @@
 // A contestant at work, with a stopwatch: what runs inside the worker.
 
 import type { Images, Input, LoadOptions, Runner, Setup } from './contestant';
-import { contestants } from './contestants';
+import { loaders } from './contestants/loaders';
 import { floatsOf, imageSize } from './layers';
+import type { Material } from './material';
 
 export interface Timing {
   /** Steps of a training, calls of an inference. */
@@ -17,15 +18,23 @@ export class Racer {
   /** Seconds of a step, of a call; the last measured. */
   #pace = new Map<string, number>();
 
-  async load(id: string, options: LoadOptions, setup: Setup): Promise<void> {
-    const contestant = contestants.find((each) => each.id === id);
-    if (!contestant) throw new Error(`There is no contestant "${id}".`);
+  /** Networks and images for everybody; nothing has to be loaded before. */
+  async prepare(presets: readonly string[], count: number): Promise<Material> {
+    const { prepare } = await import('./material');
+    return prepare(presets, count);
+  }
+
+  /** Gives what the library says it uses. */
+  async load(id: string, options: LoadOptions, setup: Setup): Promise<string | undefined> {
+    const loader = loaders[id];
+    if (!loader) throw new Error(`There is no contestant "${id}".`);
     // Some libraries take as many threads as there are cores and cannot be told otherwise.
     Object.defineProperty(navigator, 'hardwareConcurrency', { value: options.threads });
-    const load = await contestant.load();
+    const load = await loader();
     const loaded = await load(options);
     this.#runner = await loaded.start(setup);
     this.#setup = setup;
+    return loaded.using;
   }
 
   async train(steps: number): Promise<void> {

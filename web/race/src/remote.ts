@@ -1,6 +1,7 @@
 // The page's side of a contestant in its worker.
 
 import type { LoadOptions, Setup } from './contestant';
+import type { Material } from './material';
 import type { Racer } from './racer';
 
 export interface Request {
@@ -23,9 +24,15 @@ export class Remote {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #last = 0;
+  #using: string | undefined;
+  /** Why it answers no more. */
+  #end: string | undefined;
 
-  private constructor(worker: Worker) {
+  private constructor(signal: AbortSignal | undefined) {
+    signal?.throwIfAborted();
+    const worker = new Worker(new URL('./race.worker.ts', import.meta.url), { type: 'module' });
     this.#worker = worker;
+    signal?.addEventListener('abort', () => this.close(), { once: true });
     worker.addEventListener('message', (event: MessageEvent<Response>) => {
       const { id, result, error } = event.data;
       const waiting = this.#waiting.get(id);
@@ -38,12 +45,11 @@ export class Remote {
     );
   }
 
-  /** Fetches the library and builds its network. */
-  static async open(id: string, options: LoadOptions, setup: Setup): Promise<Remote> {
-    const worker = new Worker(new URL('./race.worker.ts', import.meta.url), { type: 'module' });
-    const remote = new Remote(worker);
+  /** Fetches the library and builds its network. The signal closes it, now or later. */
+  static async open(id: string, options: LoadOptions, setup: Setup, signal?: AbortSignal): Promise<Remote> {
+    const remote = new Remote(signal);
     try {
-      await remote.call('load', id, options, setup);
+      remote.#using = await remote.call('load', id, options, setup);
     } catch (error) {
       remote.close();
       throw error;
@@ -51,7 +57,23 @@ export class Remote {
     return remote;
   }
 
+  /** What `prepare` gives, made in a worker, so that a page need not load Espalier itself. */
+  static async prepare(presets: readonly string[], count: number, signal?: AbortSignal): Promise<Material> {
+    const remote = new Remote(signal);
+    try {
+      return await remote.call('prepare', presets, count);
+    } finally {
+      remote.close();
+    }
+  }
+
+  /** What the library took where it had the choice. */
+  get using(): string | undefined {
+    return this.#using;
+  }
+
   call<M extends keyof Racer>(method: M, ...args: Parameters<Racer[M]>): ReturnType<Racer[M]> {
+    if (this.#end !== undefined) return Promise.reject(new Error(this.#end)) as ReturnType<Racer[M]>;
     const id = ++this.#last;
     this.#worker.postMessage({ id, method, args } satisfies Request);
     return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject })) as ReturnType<
@@ -66,6 +88,7 @@ export class Remote {
   }
 
   #fail(message: string): void {
+    this.#end ??= message;
     for (const { reject } of this.#waiting.values()) reject(new Error(message));
     this.#waiting.clear();
   }

@@ -3,9 +3,11 @@
 import { createEngine, type Dataset, type Engine, type Training } from 'espalier';
 import type { Images, Input, Loaded, LoadOptions, Runner, Setup } from '../contestant';
 
-export async function load({ threads, kernels = 'relaxed', worker = false }: LoadOptions): Promise<Loaded> {
-  const engine = await createEngine({ threads, kernels, worker });
-  return { start: (setup) => start(engine, setup) };
+export async function load({ threads, kernels, worker = false }: LoadOptions): Promise<Loaded> {
+  const engine = await createEngine({ threads, kernels: kernels ?? 'auto', worker });
+  const { info } = engine;
+  const using = `${info.kernels} SIMD, ${info.threads} thread${info.threads === 1 ? '' : 's'}`;
+  return { using, start: (setup) => start(engine, setup) };
 }
 
 async function start(engine: Engine, setup: Setup): Promise<Runner> {

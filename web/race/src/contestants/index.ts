@@ -1,8 +1,4 @@
-// Everybody in the race. A library is fetched only when somebody loads it.
-
-/// <reference types="vite/client" />
-// eslint-disable-next-line @typescript-eslint/triple-slash-reference -- whoever imports this needs these types
-/// <reference path="../peers.d.ts" />
+// Everybody in the race, for whoever lists them; `loaders.ts` fetches their libraries.
 
 import type { Contestant } from '../contestant';
 import { dependencies } from '../../package.json';
@@ -15,7 +11,6 @@ const rows: Omit<Contestant, 'version'>[] = [
     how: 'Its public package.',
     trains: true,
     infers: true,
-    load: async () => (await import('./espalier')).load,
   },
   {
     id: 'onnxruntime-web-training',
@@ -24,7 +19,6 @@ const rows: Omit<Contestant, 'version'>[] = [
     how: 'The last release with gradient kernels, driven by a hand-made graph of the whole step; momentum in JavaScript.',
     trains: true,
     infers: true,
-    load: async () => (await import('./onnxruntime-web-training')).load,
   },
   {
     id: 'onnxruntime-web',
@@ -33,7 +27,6 @@ const rows: Omit<Contestant, 'version'>[] = [
     how: 'A float model on the wasm backend.',
     trains: 'its releases since 1.20 have no gradient kernels',
     infers: true,
-    load: async () => (await import('./onnxruntime-web')).load,
   },
   {
     id: 'tensorflow-wasm',
@@ -42,7 +35,6 @@ const rows: Omit<Contestant, 'version'>[] = [
     how: 'Core operations on the wasm backend with SIMD, variables and its own momentum optimizer.',
     trains: true,
     infers: true,
-    load: async () => (await import('./tensorflow')).loadWasm,
   },
   {
     id: 'tensorflow-cpu',
@@ -52,7 +44,6 @@ const rows: Omit<Contestant, 'version'>[] = [
     slow: true,
     trains: true,
     infers: true,
-    load: async () => (await import('./tensorflow')).loadCpu,
   },
   {
     id: 'convnetjs',
@@ -62,7 +53,6 @@ const rows: Omit<Contestant, 'version'>[] = [
     slow: true,
     trains: true,
     infers: true,
-    load: async () => (await import('./convnetjs')).load,
   },
   {
     id: 'jax-js',
@@ -72,7 +62,6 @@ const rows: Omit<Contestant, 'version'>[] = [
     slow: true,
     trains: true,
     infers: true,
-    load: async () => (await import('./jax-js')).load,
   },
 ];
 

@@ -1,0 +1,154 @@
+// The Race page, as strict as a host may serve it: Espalier against a peer, on one thread each.
+
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { afterEach, describe, expect, test } from 'vitest';
+import { violations } from './axe';
+import { openPlayground, type OpenOptions, type Playground } from './playground';
+import { repository } from './server';
+
+let opened: Playground;
+afterEach(async () => {
+  await opened.close();
+});
+
+/** Only these run. */
+async function openRace(lanes: string[], options: OpenOptions = {}): Promise<Page> {
+  opened = await openPlayground({ path: 'race.html', ...options });
+  const { page } = opened;
+  const rows = page.locator('[data-testid^="lane-"]');
+  await rows.first().waitFor();
+  for (const row of await rows.all()) {
+    const box = row.getByRole('checkbox');
+    const wanted = lanes.includes((await row.getAttribute('data-testid'))!.replace('lane-', ''));
+    if (await box.isEnabled()) await box.setChecked(wanted);
+  }
+  return page;
+}
+
+const lane = (page: Page, id: string) => page.getByTestId(`lane-${id}`);
+const start = (page: Page) => page.getByRole('button', { name: 'Start the race' }).click();
+const state = (page: Page) => page.getByTestId('state');
+const speed = async (page: Page, id: string) =>
+  Number((await lane(page, id).getByTestId('speed').innerText()).replaceAll(',', ''));
+
+async function finish(page: Page, network: string, task: string): Promise<void> {
+  await page.getByLabel('Network').selectOption(network);
+  await page.getByLabel('What to race').selectOption(task);
+  await start(page);
+  await state(page)
+    .filter({ hasText: /^Here / })
+    .waitFor({ timeout: 90_000 });
+}
+
+test('a race ends with the same losses, two speeds and a ratio', { timeout: 120_000 }, async () => {
+  const page = await openRace(['espalier', 'onnxruntime-web-training']);
+  expect(opened.problems).toEqual([]);
+  await finish(page, 'small', 'Training, batches of 64');
+  const [own, peer] = [await speed(page, 'espalier'), await speed(page, 'onnxruntime-web-training')];
+  expect(own).toBeGreaterThan(0);
+  expect(peer).toBeGreaterThan(0);
+  const loss = await lane(page, 'espalier').getByTestId('remark').innerText();
+  expect(loss).toMatch(/same loss 2\.\d{4}, \d\.\d{4} after a step/);
+  expect(await lane(page, 'onnxruntime-web-training').getByTestId('ratio').innerText()).toMatch(
+    /^Espalier is [\d.,]+ ×$/,
+  );
+  const [ownRow, , peerRow] = await page.getByTestId('table').locator('tbody tr').allInnerTexts();
+  expect(ownRow).toContain('the fastest peer');
+  expect(peerRow).toContain(' to ');
+  expect(await lane(page, 'onnxruntime-web').getByTestId('remark').innerText()).toBe(
+    'Its releases since 1.20 have no gradient kernels.',
+  );
+  expect(opened.problems).toEqual([]);
+});
+
+test('without isolation one thread races, and the row of threads says why it does not', async () => {
+  const page = await openRace(['espalier', 'onnxruntime-web'], { isolated: false });
+  await finish(page, 'small', 'Inference, 64 images at once');
+  expect(await speed(page, 'espalier')).toBeGreaterThan(0);
+  expect(await speed(page, 'onnxruntime-web')).toBeGreaterThan(0);
+  expect(await lane(page, 'espalier-threads').getByTestId('remark').innerText()).toContain('isolates');
+  expect(opened.problems).toEqual([]);
+});
+
+test('a library that cannot train here says so, and the others go on', async () => {
+  const page = await openRace(['espalier', 'onnxruntime-web-training', 'tensorflow-wasm']);
+  await finish(page, 'small', 'Training, batches of 64');
+  expect(await lane(page, 'tensorflow-wasm').getByTestId('remark').innerText()).toMatch(/^\S.*\.$/);
+  expect(await speed(page, 'onnxruntime-web-training')).toBeGreaterThan(0);
+});
+
+describe('stopping', () => {
+  for (const how of ['the button', 'Escape'] as const) {
+    test(`${how} ends a race while it loads and while it computes`, async () => {
+      const page = await openRace(['espalier', 'convnetjs']);
+      for (const moment of [/^Checking/, /^Racing/]) {
+        await start(page);
+        await state(page).filter({ hasText: moment }).waitFor();
+        if (how === 'Escape') await page.keyboard.press('Escape');
+        else await page.getByRole('button', { name: 'Stop' }).click();
+        await state(page).filter({ hasText: 'Stopped.' }).waitFor({ timeout: 1000 });
+        await expect.poll(() => page.workers().length).toBe(0);
+      }
+      expect(opened.problems).toEqual([]);
+    });
+  }
+});
+
+test('what was measured can be copied as JSON', async () => {
+  const page = await openRace(['espalier']);
+  await opened.context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.getByLabel('What to race').selectOption('Inference, one image at a time');
+  await start(page);
+  await state(page).filter({ hasText: 'Done.' }).waitFor();
+  await page.getByRole('button', { name: 'Copy as JSON' }).click();
+  await page.getByText('Copied.').waitFor();
+  const report = JSON.parse(await page.evaluate(() => navigator.clipboard.readText()));
+  const [own] = report.contestants;
+  expect(own).toMatchObject({ id: 'espalier', threads: 1 });
+  expect(own.samples.length).toBeGreaterThan(3);
+  expect(own.low).toBeLessThanOrEqual(own.median);
+  expect(own.losses[0] as number).toBeCloseTo(Math.log(10), 0);
+});
+
+describe('axe finds nothing, and nothing is wider than the window', () => {
+  for (const [colorScheme, width] of [
+    ['light', 1440],
+    ['dark', 390],
+  ] as const) {
+    test(`${colorScheme}, ${width} wide`, async () => {
+      const page = await openRace(['espalier', 'onnxruntime-web'], {
+        colorScheme,
+        width,
+        reducedMotion: 'reduce',
+      });
+      expect(await violations(page)).toEqual([]);
+      await finish(page, 'small', 'Inference, one image at a time');
+      expect(await violations(page)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    });
+  }
+});
+
+test('the playground links to the race, loads nothing of it, and is linked from it', async () => {
+  opened = await openPlayground();
+  const { page, read } = opened;
+  await read.untilState(/Training/);
+  const names: string[] = await page.evaluate(() =>
+    performance.getEntriesByType('resource').map(({ name }) => name.split('/').at(-1)!),
+  );
+  const assets = join(repository, 'build/web/assets');
+  const peers = /onnxruntime|tensorflow|tfjs|convnetjs|jax-js/i;
+  const scripts = names.filter((name) => name.endsWith('.js') && name !== 'theme.js');
+  expect(scripts.length).toBeGreaterThan(1);
+  for (const name of scripts) expect(readFileSync(join(assets, name), 'utf8')).not.toMatch(peers);
+  // The libraries are in the built page all the same, so their absence above says something.
+  const built = readdirSync(assets).filter((name) => name.endsWith('.js'));
+  expect(built.some((name) => peers.test(readFileSync(join(assets, name), 'utf8')))).toBe(true);
+  await page.getByRole('link', { name: 'Race' }).click();
+  await page.getByRole('heading', { name: 'Race', level: 1 }).waitFor();
+  await page.getByRole('link', { name: 'Playground' }).click();
+  await read.untilState(/Training/);
+  expect(opened.problems).toEqual([]);
+});
