@@ -85,7 +85,8 @@ async function measure(options: Options): Promise<Results> {
     const file = options.json ?? (options.readme ? kept : undefined);
     return { ...(file && existsSync(file) ? read(file) : results), accuracy, accuracyMeasured };
   }
-  if (wanted('espalier-native') || wanted('pytorch')) await raceNatively(materials, wanted, effort, results, say);
+  if (wanted('espalier-native') || wanted('pytorch'))
+    await raceNatively(materials, wanted, effort, results, say);
   say('done');
   return results;
 }
