@@ -3,7 +3,7 @@
 // Its own TrainingSession offers no momentum, and its artifacts are made in Python. The kernels themselves run in any
 // graph: here one graph computes loss and gradients of a batch, with the weights as inputs. The momentum update is a
 // loop in JavaScript; in the graph it took as long, and so did every other setting of memory and optimization that
-// was tried (22 ms a step of S and 67 ms of L5 in Node 20 on a busy machine, all within 7 %).
+// was tried (22 ms a step of S and 67 ms of L5 in Node 20 on a busy machine, within 11 % of each other, none faster than the noise).
 
 import * as ort from 'onnxruntime-web-training/training';
 import glue from '../../../../node_modules/onnxruntime-web-training/dist/ort-training-wasm-simd-threaded.mjs?url';
