@@ -16,7 +16,19 @@ const parts = {
     ),
   'wasm-bench': () => ['wasm-simd', 'wasm-relaxed'].forEach((preset) => cmake(preset, 'espalier_bench')),
   package: () => run('package', 'tsc', '-p', 'web/package'),
-  web: () => run('web', 'vite', 'build', 'web/app', '--logLevel', 'warn'),
+  web: () => {
+    run('web', 'vite', 'build', 'web/app', '--logLevel', 'warn');
+    run(
+      'web: race',
+      'vite',
+      'build',
+      'web/app',
+      '--config',
+      'web/app/race.vite.config.ts',
+      '--logLevel',
+      'warn',
+    );
+  },
 };
 
 let environment;

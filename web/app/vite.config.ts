@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, type Plugin } from 'vite';
 import { mirrorOrigins } from './src/datasets.ts';
@@ -40,15 +39,7 @@ export default defineConfig({
   root: import.meta.dirname,
   base: './',
   plugins: [svelte(), contentSecurityPolicy()],
-  build: {
-    outDir: '../../build/web',
-    emptyOutDir: true,
-    target: 'es2022',
-    assetsInlineLimit: 0,
-    rollupOptions: {
-      input: ['index.html', 'race.html'].map((name) => resolve(import.meta.dirname, name)),
-    },
-  },
+  build: { outDir: '../../build/web', emptyOutDir: true, target: 'es2022', assetsInlineLimit: 0 },
   worker: { format: 'es' },
   // Its workers and binaries are found relative to its own files.
   optimizeDeps: { exclude: ['espalier'] },

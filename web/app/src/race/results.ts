@@ -21,7 +21,7 @@ export function comparison(lane: Lane, lanes: readonly Lane[]): string {
   const own = find(lanes, champion)?.median;
   if (own === undefined || lane.median === undefined) return '';
   if (lane.id === championWithThreads) return `${times(lane.median / own)} one thread`;
-  if (isPeer(lane)) return `Espalier is ${times(own / lane.median)}`;
+  if (isPeer(lane)) return `Espalier ${times(own / lane.median)} as fast`;
   const peer = fastestPeer(lanes)?.median;
   return peer === undefined ? '' : `${times(own / peer)} the fastest peer`;
 }

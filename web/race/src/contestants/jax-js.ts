@@ -1,5 +1,6 @@
 // jax-js on its wasm backend. Whoever passes an array on gives it away; `ref` keeps one more hold on it.
 
+import './no-pool';
 import { defaultDevice, init, jit, lax, nn, numpy as np, valueAndGrad } from '@jax-js/jax';
 import { Batches } from '../batches';
 import type { Loaded, Runner, Setup } from '../contestant';
