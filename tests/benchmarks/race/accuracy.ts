@@ -155,7 +155,7 @@ async function race({ contestant, target, model, training, maxSteps }: Racer, se
         };
         const options = { threads: 1, kernels: 'relaxed' as const };
         const setup = { network, images, batch, learningRate, momentum, seed, recipe: training };
-        const remote = await timed(store.race.Remote.open(contestant, options, setup));
+        const remote = await timed(new store.race.Remote().load(contestant, options, setup));
         let steps = 0;
         let accuracy = 0;
         while (accuracy < target && steps < maxSteps) {

@@ -85,7 +85,7 @@ export async function open({ page }: RacePage, opening: Opening): Promise<void> 
     const network: Network = material.networks[preset]!;
     const data: Images = images ? race.firstImages(material.images, images) : material.images;
     const setup: Setup = { network, images: data, ...rest };
-    remotes.set(key, await race.Remote.open(contestant, options, setup));
+    remotes.set(key, await new race.Remote().load(contestant, options, setup));
   }, opening);
 }
 

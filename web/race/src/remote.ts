@@ -28,7 +28,8 @@ export class Remote {
   /** Why it answers no more. */
   #end: string | undefined;
 
-  private constructor(signal: AbortSignal | undefined) {
+  /** A worker with nothing in it. The signal closes it, now or later. */
+  constructor(signal?: AbortSignal) {
     signal?.throwIfAborted();
     const worker = new Worker(new URL('./race.worker.ts', import.meta.url), { type: 'module' });
     this.#worker = worker;
@@ -45,16 +46,15 @@ export class Remote {
     );
   }
 
-  /** Fetches the library and builds its network. The signal closes it, now or later. */
-  static async open(id: string, options: LoadOptions, setup: Setup, signal?: AbortSignal): Promise<Remote> {
-    const remote = new Remote(signal);
+  /** Fetches the library and builds its network; closes itself if that fails. */
+  async load(id: string, options: LoadOptions, setup: Setup): Promise<this> {
     try {
-      remote.#using = await remote.call('load', id, options, setup);
+      this.#using = await this.call('load', id, options, setup);
     } catch (error) {
-      remote.close();
+      this.close();
       throw error;
     }
-    return remote;
+    return this;
   }
 
   /** What `prepare` gives, made in a worker, so that a page need not load Espalier itself. */

@@ -159,7 +159,7 @@ class Race {
     await this.#turn(lane, images, effort.warmUpSeconds);
   }
 
-  #open(
+  async #open(
     id: string,
     options: LoadOptions,
     { networks, images }: Material,
@@ -176,9 +176,8 @@ class Race {
             learningRate: check.learningRate,
           }
         : { ...training, network, images };
-    const late = new AbortController();
-    const opened = Remote.open(id, options, setup, AbortSignal.any([signal, late.signal]));
-    return inTime(opened, () => late.abort());
+    const remote = new Remote(signal);
+    return inTime(remote.load(id, options, setup), () => remote.close());
   }
 
   #losses(remote: Remote, material: Material): Promise<number[]> {
