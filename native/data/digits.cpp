@@ -367,6 +367,7 @@ void pose(const Glyph& glyph, Random& random, Drawing& drawing) {
     return static_cast<float>(1.0 + pressure * math::sin(pressure_phase + pressure_rate * i));
   };
   float end_x = 0, end_y = 0;  // of the segment before, on the page
+  float pressed = press(0);
   for (int i = 0; i < drawing.count; ++i) {
     Segment& s = drawing.segments[i];
     // Most segments begin where the one before has ended.
@@ -380,8 +381,8 @@ void pose(const Glyph& glyph, Random& random, Drawing& drawing) {
       place(s.ax, s.ay);
     }
     place(s.bx, s.by);
-    s.ar = press(i);
-    s.br = press(i + 1);
+    s.ar = pressed;
+    s.br = pressed = press(i + 1);
   }
 }
 

@@ -1,8 +1,9 @@
 // Opens the engine before the rest of the page is there. It has its own worker, so both get ready at once.
 
-import { createEngine, type Dataset, type DatasetSource, type Engine, type KernelName } from 'espalier';
+import { createEngine, type Dataset, type Engine, type KernelName } from 'espalier';
+import { drawnDigits, keepDigits, keptDigits } from './kept-digits';
 
-export const builtInSource: DatasetSource = { kind: 'synthetic', train: 6_000, test: 1_000, seed: 1 };
+const keepAfterMs = 4_000;
 
 export interface Opened {
   engine: Engine;
@@ -16,15 +17,22 @@ export async function openEngine(address: Pick<Location, 'search' | 'hash'>): Pr
   const wanted = (name: string) => hash?.get(name) ?? search?.get(name);
   const kernels = wanted('kernels');
   const threads = Number(wanted('threads'));
+  const withDigits = !hash?.get('dataset');
+  const kept = withDigits ? keptDigits() : Promise.resolve(undefined);
   const engine = await createEngine({
     ...((kernels === 'plain' || kernels === 'relaxed') && { kernels: kernels satisfies KernelName }),
     ...(Number.isInteger(threads) && threads > 0 && { threads }),
   });
   performance.mark('engine');
-  if (hash?.get('dataset')) return { engine };
-  const digits = engine.loadDataset(builtInSource);
+  if (!withDigits) return { engine };
+  const digits = kept.then((source) => engine.loadDataset(source ?? drawnDigits));
   // Whoever needs them hears of it.
-  digits.then(() => performance.mark('dataset')).catch(() => {});
+  digits
+    .then((dataset) => {
+      performance.mark('dataset');
+      setTimeout(() => void keepDigits(dataset).catch(() => {}), keepAfterMs);
+    })
+    .catch(() => {});
   return { engine, digits };
 }
 

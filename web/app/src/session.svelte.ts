@@ -23,7 +23,8 @@ import { download } from './download';
 import { History } from './history';
 import { ownDataset, recognise, slug } from './recognise';
 import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
-import { builtInSource, takeEngine } from './opening';
+import { drawnDigits } from './kept-digits';
+import { takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
 
 export type Phase = 'starting' | 'training' | 'paused' | 'done' | 'ready' | 'failed';
@@ -105,12 +106,13 @@ class Session {
   #engine: Engine | undefined;
   #digits: Promise<Dataset> | undefined;
   #dataset: Dataset | undefined;
-  #source: DatasetSource = builtInSource;
+  #source: DatasetSource = drawnDigits;
   #model: Model | undefined;
   #training: Training | undefined;
   /** The work that replaces engine, dataset, model or training: one at a time. */
   #order: Promise<void> = Promise.resolve();
   #pending: TrainingProgress[] = [];
+  #later: (() => void)[] = [];
   #numbersTimer: ReturnType<typeof setTimeout> | undefined;
   #viewsTimer: ReturnType<typeof setTimeout> | undefined;
   #viewsBusy = false;
@@ -171,7 +173,7 @@ class Session {
 
   /** The built-in digits may be there already. */
   #load(source: DatasetSource): Promise<Dataset> {
-    const digits = source === builtInSource ? this.#digits : undefined;
+    const digits = source === drawnDigits ? this.#digits : undefined;
     if (digits) this.#digits = undefined;
     return digits ?? this.#need().loadDataset(source);
   }
@@ -187,11 +189,11 @@ class Session {
       this.#report(error);
       this.settings.preset = defaults.preset;
     }
-    await this.#change(builtInDigits.id, builtInSource);
+    await this.#change(builtInDigits.id, drawnDigits);
   }
 
   async #sourceOf(id: string): Promise<DatasetSource | undefined> {
-    if (id === builtInDigits.id) return builtInSource;
+    if (id === builtInDigits.id) return drawnDigits;
     const files = await readStored(id).catch(() => undefined);
     return files && { kind: 'files', files, name: await this.#nameOf(id) };
   }
@@ -225,7 +227,7 @@ class Session {
     this.input = undefined;
     this.samples = undefined;
     void old?.dispose().catch(() => {});
-    void this.#chooseSamples(0).catch((error: unknown) => this.#report(error));
+    this.#afterFirstStep(() => this.#chooseSamples(0));
   }
 
   // ── Training ─────────────────────────────────────────────────────────────────────────────────
@@ -247,7 +249,7 @@ class Session {
     await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
-    void this.#inspect(model);
+    this.#afterFirstStep(() => this.#inspect(model));
   }
 
   async #adopt(model: Model, name: string): Promise<void> {
@@ -298,13 +300,24 @@ class Session {
     this.#keepViewsFresh();
   }
 
+  /** What can wait until the engine learns: it does one thing at a time. */
+  #afterFirstStep(work: () => Promise<void>): void {
+    this.#later.push(() => void work().catch((error: unknown) => this.#report(error)));
+  }
+
+  #begun(): void {
+    for (const work of this.#later.splice(0)) work();
+  }
+
   async #follow(training: Training): Promise<void> {
     try {
       for await (const event of training) {
         if (training !== this.#training) break;
         this.#receive(event);
+        this.#begun();
       }
     } catch (error) {
+      this.#begun();
       if (training !== this.#training) return;
       this.#flushNumbers();
       this.#training = undefined;

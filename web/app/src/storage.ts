@@ -1,6 +1,6 @@
 // Datasets kept in this browser (IndexedDB). Everything here may fail: private windows have no storage.
 
-import { createStore, del, get, set, update, type UseStore } from 'idb-keyval';
+import { createStore, del, delMany, get, keys, set, update, type UseStore } from 'idb-keyval';
 
 export interface StoredDataset {
   id: string;
@@ -36,4 +36,15 @@ export async function keep(dataset: StoredDataset, files: StoredFile[]): Promise
 export async function forget(id: string): Promise<void> {
   await update<StoredDataset[]>(indexKey, (list = []) => list.filter((one) => one.id !== id), store());
   await del(`files:${id}`, store());
+}
+
+export function readKept<Value>(key: string): Promise<Value | undefined> {
+  return get<Value>(key, store());
+}
+
+/** In place of all else whose key begins so. */
+export async function keepOnly(prefix: string, key: string, value: unknown): Promise<void> {
+  const old = (await keys<string>(store())).filter((one) => one.startsWith(prefix));
+  await delMany(old, store());
+  await set(key, value, store());
 }
