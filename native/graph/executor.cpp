@@ -7,6 +7,7 @@
 
 #include "core/math.h"
 #include "core/random.h"
+#include "graph/run_order.h"
 #include "ops/op.h"
 #include "ops/weights.h"
 
@@ -65,10 +66,10 @@ void multiply(ThreadPool& pool, const aligned_vector<real>& mask, real* numbers)
 }
 
 Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool, const PlanOptions& options)
-    : graph_(graph), kernels_(kernels), pool_(pool) {
+    : graph_(options.keep_values ? graph : in_run_order(graph)), kernels_(kernels), pool_(pool) {
   PlanOptions with_threads = options;
   with_threads.threads = pool.threads();
-  plan_ = make_plan(graph, kernels.lanes, with_threads);
+  plan_ = make_plan(graph_, kernels.lanes, with_threads);
   arena_.resize(static_cast<std::size_t>(plan_.arena_size));
   for (const Node& node : graph.nodes) {
     if (node.op->scratch_size) scratch_size_ = std::max(scratch_size_, node.op->scratch_size(node, kernels));

@@ -135,7 +135,7 @@ class Executor {
   real* at(std::int64_t offset) { return offset < 0 ? nullptr : arena_.data() + offset; }
   BatchContext batch_context(int node, const Call& call, Parameters& parameters);
 
-  const Graph& graph_;
+  const Graph graph_;  // in the order in which it runs
   const Kernels& kernels_;
   ThreadPool& pool_;
   Plan plan_;

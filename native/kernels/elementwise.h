@@ -70,11 +70,21 @@ inline void activation_backward(Activation kind, real slope, int size, const rea
   }
 }
 
+// x > lowest, not max: a number that is none becomes `lowest`, as in activation_forward.
+ESPALIER_INLINE Vector clamp(Vector x, real lowest, real highest) {
+  const Vector low = splat_vector(lowest), high = splat_vector(highest);
+  x = x > low ? x : low;
+  return x < high ? x : high;
+}
+
 inline void scale_shift(const real* in, int channels, int pixels, const real* scale, const real* shift,
-                        real* out) {
+                        real lowest, real highest, real* out) {
   for (int c = 0; c < channels; ++c) {
     const Lanes a = splat(scale[c]), b = splat(shift[c]);
-    for (int i = 0; i < pixels; ++i, in += kLanes, out += kLanes) store(out, madd(load(in), a, b));
+    for (int i = 0; i < pixels; ++i, in += kLanes, out += kLanes) {
+      const Lanes x = madd(load(in), a, b);
+      store(out, map([&](int v) { return clamp(x.v[v], lowest, highest); }));
+    }
   }
 }
 

@@ -82,9 +82,9 @@ struct Kernels {
   void (*activation_backward)(Activation, real slope, int size, const real* out, const real* grad_out,
                               real* grad_in);
 
-  // out = in · scale[c] + shift[c]
+  // out = in · scale[c] + shift[c], no lower than `lowest` and no higher than `highest`.
   void (*scale_shift)(const real* in, int channels, int pixels, const real* scale, const real* shift,
-                      real* out);
+                      real lowest, real highest, real* out);
   // For each group of 8 lanes: partial[group][0][c] = sum of (in - center[c]) over pixels and valid
   // lanes, partial[group][1][c] = sum of its square.
   void (*centered_moments)(const real* in, int channels, int pixels, const real* center, int valid,

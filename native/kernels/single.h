@@ -310,11 +310,12 @@ inline void single_avg_pool(const PoolShape& s, const real* in, real* out) { sin
 // ---- batch norm
 
 ESPALIER_SMALL void single_scale_shift(const real* in, int channels, int pixels, const real* scale,
-                                       const real* shift, real* out) {
+                                       const real* shift, real lowest, real highest, real* out) {
   for (int c = 0; c < channels; ++c, in += pixels, out += pixels) {
     const Vector a = splat_vector(scale[c]), b = splat_vector(shift[c]);
     int i = 0;
-    for (; i + kWidth <= pixels; i += kWidth) store_vector(out + i, madd(load_vector(in + i), a, b));
-    if (i < pixels) store_some(out + i, madd(load_some(in + i, pixels - i), a, b), pixels - i);
+    const auto map = [&](Vector x) { return clamp(madd(x, a, b), lowest, highest); };
+    for (; i + kWidth <= pixels; i += kWidth) store_vector(out + i, map(load_vector(in + i)));
+    if (i < pixels) store_some(out + i, map(load_some(in + i, pixels - i)), pixels - i);
   }
 }

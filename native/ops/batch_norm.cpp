@@ -9,6 +9,8 @@
 // backward, with n values per channel, x̂ = (in - mean)·inv_std:
 //   grad_beta = sum(g), grad_gamma = sum(g·x̂)
 //   grad_in = gamma·inv_std · (g - grad_beta/n - x̂·grad_gamma/n)
+#include <limits>
+
 #include "core/math.h"
 #include "ops/configure.h"
 #include "ops/op.h"
@@ -28,6 +30,8 @@ constexpr Field kFields[] = {
      .minimum = 0,
      .maximum = 1},
 };
+
+constexpr real kAny = std::numeric_limits<real>::infinity();
 
 enum { kGamma, kBeta, kRunningMean, kRunningVariance };
 
@@ -84,7 +88,10 @@ void forward(const BlockContext& c) {
   const Statistics statistics(c.statistics, shape.channels);
   const real* scale = c.training ? statistics.scale : c.packed;
   const real* shift = c.training ? statistics.shift : c.packed + shape.channels;
-  c.kernels.scale_shift(c.in[0], shape.channels, shape.pixels(), scale, shift, c.out);
+  const Rectifier rectifier = c.node.rectifier;
+  c.kernels.scale_shift(c.in[0], shape.channels, shape.pixels(), scale, shift,
+                        rectifier == Rectifier::kNone ? -kAny : 0, rectifier == Rectifier::kRelu6 ? 6 : kAny,
+                        c.out);
 }
 
 void partial_statistics(const BlockContext& c) {
@@ -170,7 +177,7 @@ void backward(const BlockContext& c) {
   if (!c.training) {  // frozen: the map of inference
     const real* scale = c.packed;
     const real* zero = c.packed + 3 * shape.channels;
-    c.kernels.scale_shift(c.grad_out, shape.channels, shape.pixels(), scale, zero, c.grad_in[0]);
+    c.kernels.scale_shift(c.grad_out, shape.channels, shape.pixels(), scale, zero, -kAny, kAny, c.grad_in[0]);
     return;
   }
   const Statistics statistics(c.statistics, shape.channels);

@@ -79,6 +79,9 @@ struct ParameterInfo {
   std::int64_t size = 0;
 };
 
+// A rectifier that runs in the loop of the layer before it (graph/run_order.h).
+enum class Rectifier : std::uint8_t { kNone, kRelu, kRelu6 };
+
 struct Node {
   const OpType* op = nullptr;
   std::string name;
@@ -88,6 +91,8 @@ struct Node {
   Attributes attributes;
   std::vector<ParameterInfo> parameters;  // in the order that op->configure added them
   std::uint32_t index = 0;
+  Rectifier rectifier =
+      Rectifier::kNone;  // batch norm: the one behind it; of that one itself, that it has run
 
   const Shape& in_shape() const { return in_shapes.front(); }
   std::int64_t parameter_count() const;

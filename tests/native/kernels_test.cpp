@@ -237,10 +237,10 @@ TEST_P(KernelVariant, pools_a_single_image_as_it_does_a_block) {
     block.max_pool_forward(s, in_lanes.get(), out_lanes.get());
     single.avg_pool_forward(s, in.get(), mean.get());
     block.avg_pool_forward(s, in_lanes.get(), mean_lanes.get());
-    single.scale_shift(in.get(), s.channels, static_cast<int>(pixels), scale.get(), shift.get(),
+    single.scale_shift(in.get(), s.channels, static_cast<int>(pixels), scale.get(), shift.get(), -0.5f, 0.5f,
                        scaled.get());
-    block.scale_shift(in_lanes.get(), s.channels, static_cast<int>(pixels), scale.get(), shift.get(),
-                      scaled_lanes.get());
+    block.scale_shift(in_lanes.get(), s.channels, static_cast<int>(pixels), scale.get(), shift.get(), -0.5f,
+                      0.5f, scaled_lanes.get());
     for (std::size_t i = 0; i < out_size; ++i) {
       ASSERT_EQ(out[i], out_lanes[i * width]);
       ASSERT_EQ(mean[i], mean_lanes[i * width]);
