@@ -5,13 +5,13 @@
 //    "passes": [{"pass": "prune", "sparsity": 0.9, "finetune": 10},
 //               {"pass": "quantize", "scheme": "codebook", "qat": 3, "training": {"learning_rate": 0.002}}]}
 //
-// "training" is how passes fine-tune (train/config.h): of the pipeline, then of the pass. Everything else in a
-// pass is an option of that pass. Fine-tuning begins at half of the optimizer's learning rate, and a pass
+// "training" is how passes fine-tune (train/config.h): of the pipeline, then of the pass. Everything else in
+// a pass is an option of that pass. Fine-tuning begins at half of the optimizer's learning rate, and a pass
 // trains no control, unless told otherwise. The model as it was before the first pass is the teacher of those
 // that distill.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,7 +30,7 @@ struct PipelinePass {
 struct Pipeline {
   std::string name;
   std::string summary;
-  nlohmann::json training;           // all fields
+  nlohmann::json training;          // all fields
   nlohmann::json training_of_pass;  // by pass, what it changes
   std::vector<PipelinePass> passes;
 };

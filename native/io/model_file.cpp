@@ -6,8 +6,11 @@
 namespace espalier {
 namespace {
 
-// A length, then JSON: the ninth byte begins an object. Whatever is wrong after that, the reader says.
-bool is_safetensors(std::span<const std::uint8_t> bytes) { return bytes.size() >= 9 && bytes[8] == '{'; }
+// A length of less than 2^32, then JSON.
+bool is_safetensors(std::span<const std::uint8_t> bytes) {
+  return bytes.size() > 8 && bytes[8] == '{' && bytes[4] == 0 && bytes[5] == 0 && bytes[6] == 0 &&
+         bytes[7] == 0;
+}
 
 ModelFile load_safetensors(const NamedBytes& file) {
   Checkpoint checkpoint = load_checkpoint(file);
@@ -17,7 +20,9 @@ ModelFile load_safetensors(const NamedBytes& file) {
   return result;
 }
 
-std::vector<std::uint8_t> save_safetensors(const Model& model, const ModelNotes&) { return save_model(model); }
+std::vector<std::uint8_t> save_safetensors(const Model& model, const ModelNotes&) {
+  return save_model(model);
+}
 
 constexpr FileFormat kFormats[] = {
     {"safetensors", ".safetensors", "float weights, masks and grids, for training and for Python",
@@ -43,16 +48,19 @@ const FileFormat* format_of_path(std::string_view path) {
   return nullptr;
 }
 
-ModelFile load_model_file(const NamedBytes& file) {
+const FileFormat* recognised_format(std::span<const std::uint8_t> bytes) {
   for (const FileFormat& format : kFormats) {
-    if (!format.recognises || !format.recognises(file.bytes)) continue;
-    ModelFile result = format.load(file);
-    result.format = format.name;
-    return result;
+    if (format.recognises && format.recognises(bytes)) return &format;
   }
+  return nullptr;
+}
+
+ModelFile load_model_file(const NamedBytes& file) {
   // The oldest format's reader says what is missing.
-  ModelFile result = load_safetensors(file);
-  result.format = kFormats[0].name;
+  const FileFormat* format = recognised_format(file.bytes);
+  if (!format) format = &kFormats[0];
+  ModelFile result = format->load(file);
+  result.format = format->name;
   return result;
 }
 

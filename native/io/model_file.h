@@ -1,5 +1,5 @@
-// Files that hold a model: one row for each format. A file is recognised by its bytes, never by its name; what
-// is written is chosen by its format's name or by the ending of the file's. To add a format, write its
+// Files that hold a model: one row for each format. A file is recognised by its bytes, never by its name;
+// what is written is chosen by its format's name or by the ending of the file's. To add a format, write its
 // file and list it in model_file.cpp.
 #pragma once
 
@@ -42,6 +42,8 @@ std::span<const FileFormat> file_formats();
 const FileFormat& find_file_format(std::string_view name);  // Error{kArgument} listing the formats
 // By the ending of a path; null: no format's.
 const FileFormat* format_of_path(std::string_view path);
+// By the bytes of a file; null: no format's.
+const FileFormat* recognised_format(std::span<const std::uint8_t> bytes);
 
 // Error{kModel} for a file that no format recognises, and for what its format refuses.
 ModelFile load_model_file(const NamedBytes& file);
