@@ -5,11 +5,14 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/math.h"
 #include "graph/lifetime.h"
 #include "graph/run_order.h"
 #include "ops/shapes.h"
 #include "ops/weights.h"
 #include "runtime/instructions.h"
+#include "runtime/reference.h"
+#include "runtime/tail.h"
 
 namespace espalier {
 
@@ -46,50 +49,7 @@ class Packer {
     Map* numbers = nullptr;  // the same, when somebody asked for numbers
   };
 
-  // What follows a layer and runs with it: [dropout] → rectifier → fake_quantize.
-  struct Tail {
-    std::vector<std::size_t> values;  // that the layer's output is, all of them
-    Rectifier rectifier = Rectifier::kNone;
-    const Node* quantizer = nullptr;
-  };
-
   static std::size_t value_of(const Node& node) { return node.index + 1; }
-
-  const Node* only_reader(std::size_t value) const {
-    const Node* reader = nullptr;
-    for (const Node& node : graph_.nodes) {
-      for (const int input : node.inputs) {
-        if (input != static_cast<int>(value)) continue;
-        if (reader) return nullptr;
-        reader = &node;
-      }
-    }
-    return reader;
-  }
-
-  Tail tail_of(std::size_t value) const {
-    Tail tail;
-    for (const Node* next = only_reader(value); next; next = only_reader(value)) {
-      const bool rectifies = next->op == &kRelu || next->op == &kRelu6;
-      if (rectifies && tail.rectifier != Rectifier::kNone) return {};
-      if (rectifies) tail.rectifier = next->op == &kRelu ? Rectifier::kRelu : Rectifier::kRelu6;
-      if (!rectifies && next->op != &kDropout && next->op != &kFakeQuantize) return {};
-      value = value_of(*next);
-      tail.values.push_back(value);
-      if (next->op == &kFakeQuantize) {
-        tail.quantizer = next;
-        return tail;
-      }
-    }
-    return {};
-  }
-
-  CodeGrid grid_of(const Node& quantizer) const {
-    const real* value = model_.parameters_.data();
-    return {.scale = static_cast<float>(std::max(value[quantizer.parameters[0].offset], real(1e-12))),
-            .zero_point = static_cast<int>(value[quantizer.parameters[1].offset]),
-            .highest = (1 << quantizer.attributes.bits) - 1};
-  }
 
   Map* new_map(const Shape& shape) {
     model_.maps_.push_back(std::make_unique<Map>(Map{.shape = shape}));
@@ -133,10 +93,10 @@ class Packer {
   }
 
   void pack_image() {
-    const Node* reader = only_reader(0);
+    const Node* reader = only_reader(graph_, 0);
     Map* map = nullptr;
     if (reader && reader->op == &kFakeQuantize) {
-      map = new_map(graph_.input.shape, grid_of(*reader));
+      map = new_map(graph_.input.shape, grid_of(*reader, model_.parameters_.data()));
       values_[value_of(*reader)].map = map;
     } else {
       map = new_map(graph_.input.shape);
@@ -161,7 +121,7 @@ class Packer {
   void pack_quantizer(const Node& node) {
     Map*& out = values_[value_of(node)].map;
     Map* in = value(node.inputs[0]).map;
-    const CodeGrid grid = grid_of(node);
+    const CodeGrid grid = grid_of(node, model_.parameters_.data());
     if (in->is_codes && in->grid == grid) {
       out = in;
       return;
@@ -181,9 +141,9 @@ class Packer {
     const bool average = node.op == &kAvgPool || node.op == &kGlobalAvgPool;
     const bool sum = node.op == &kAdd && node.inputs.size() == 2;
     if (!average && !sum && node.op != &kConcat) return false;
-    const Tail tail = tail_of(value_of(node));
+    const Tail tail = tail_of(graph_, value_of(node));
     if (!tail.quantizer) return false;
-    Map* out = new_map(node.out_shape, grid_of(*tail.quantizer));
+    Map* out = new_map(node.out_shape, grid_of(*tail.quantizer, model_.parameters_.data()));
     values_[value_of(node)].map = out;
     end_tail(tail, out);
     if (average) {
@@ -200,7 +160,7 @@ class Packer {
     std::vector<Map*> in;
     for (const int input : node.inputs) in.push_back(numbers(input));
     const std::size_t from = static_cast<std::size_t>(node.inputs[0]);
-    const bool reuse = node.op->in_place && node.inputs.size() == 1 && only_reader(from) == &node &&
+    const bool reuse = node.op->in_place && node.inputs.size() == 1 && only_reader(graph_, from) == &node &&
                        from > 0 && in[0]->shape == node.out_shape;
     Map* out = reuse ? in[0] : new_map(node.out_shape);
     values_[value_of(node)].map = out;
@@ -222,16 +182,18 @@ class Packer {
                              .macs = node.op->macs(node),
                              .density = weights.density(),
                              .why = {}};
-    const WeightFormat& format = choose(weights, in->is_codes, execution.why);
+    const WeightFormat& format =
+        choose(weights, in->is_codes && (node.op == &kDense || reads_codes(node)), execution.why);
     execution.format = format.name;
     Tail tail;
     if (format.integer) {
-      tail = tail_of(value_of(node));
+      tail = tail_of(graph_, value_of(node));
     } else {
       in = numbers(node.inputs[0]);
       if (node.op == &kDense) weights.shape = conv_shape(node);
     }
-    Map* out = tail.quantizer ? new_map(node.out_shape, grid_of(*tail.quantizer)) : new_map(node.out_shape);
+    Map* out = tail.quantizer ? new_map(node.out_shape, grid_of(*tail.quantizer, model_.parameters_.data()))
+                              : new_map(node.out_shape);
     values_[value_of(node)].map = out;
     end_tail(tail, out);
     emit(convolve(format, std::move(weights), kernels_, tail.rectifier, in, out, execution.bytes));
@@ -300,15 +262,32 @@ PackedModel::PackedModel(const Model& model, const Kernels& kernels, ThreadPool&
   const real* values = make_effective(graph_, model.parameters, pool, effective);
   parameters_.assign(values, values + graph_.slab_size);
   Packer(*this, options).pack();
+  if (!options.reference) return;
+  outputs_.resize(static_cast<std::size_t>(graph_.classes * kernels.lanes * pool.threads()));
+  for (int thread = 0; thread < pool.threads(); ++thread) {
+    reference_.push_back(std::make_unique<ReferenceModel>(graph_, parameters_.data(), kernels));
+  }
 }
 
 PackedModel::~PackedModel() = default;
 
 const real* PackedModel::infer_block(const std::uint8_t* images, int count, int thread) {
+  if (!reference_.empty()) return infer_reference(images, count, thread);
   std::uint8_t* memory = memory_.data() + thread * thread_bytes_;
   const Frame frame{.memory = memory, .scratch = memory + scratch_, .images = images, .count = count};
   for (const auto& instruction : instructions_) instruction->run(frame);
   return frame.numbers(*output_);
+}
+
+const real* PackedModel::infer_reference(const std::uint8_t* images, int count, int thread) {
+  const int lanes = kernels_.lanes;
+  real* outputs = outputs_.data() + std::ptrdiff_t{thread} * graph_.classes * lanes;
+  for (int lane = 0; lane < count; ++lane) {
+    const real* logits = reference_[static_cast<std::size_t>(thread)]->infer(
+        images + std::ptrdiff_t{lane} * graph_.input.shape.size());
+    for (int c = 0; c < graph_.classes; ++c) outputs[c * lanes + lane] = logits[c];
+  }
+  return outputs;
 }
 
 void PackedModel::infer(const std::uint8_t* images, int count, real* logits) {
@@ -330,6 +309,63 @@ std::int64_t PackedModel::bytes() const {
   std::int64_t sum = 0;
   for (const LayerExecution& layer : layers_) sum += layer.bytes;
   return sum;
+}
+
+namespace {
+
+constexpr int kSlice = 256;  // images of one advance()
+
+}  // namespace
+
+PackedEvaluator::PackedEvaluator(PackedModel& model, const Dataset& dataset, const Split& split,
+                                 ThreadPool& pool)
+    : model_(model), split_(split), pool_(pool) {
+  check_fits(model.graph(), dataset);
+  const auto classes = static_cast<std::size_t>(model.graph().classes);
+  const auto count = static_cast<std::size_t>(split.count());
+  losses_.resize(kSlice);
+  result_.confusion.resize(classes * classes);
+  result_.predictions.resize(count);
+  result_.confidences.resize(count);
+}
+
+bool PackedEvaluator::advance() {
+  const int count = std::min(kSlice, split_.count() - next_);
+  if (count <= 0) return false;
+  const int classes = model_.graph().classes, lanes = model_.lanes();
+  const std::ptrdiff_t image_size = model_.graph().input.shape.size();
+  pool_.run((count + lanes - 1) / lanes, [&](int block, int thread) {
+    const int first = block * lanes, valid = std::min(lanes, count - first);
+    const real* outputs =
+        model_.infer_block(split_.images.data() + (next_ + first) * image_size, valid, thread);
+    for (int i = first; i < first + valid; ++i, ++outputs) {
+      const auto output = [&](int c) { return double{outputs[c * lanes]}; };
+      const auto at = static_cast<std::size_t>(next_ + i);
+      int predicted = 0;
+      for (int c = 1; c < classes; ++c) predicted = output(c) > output(predicted) ? c : predicted;
+      double sum = 0;
+      for (int c = 0; c < classes; ++c) sum += math::exp(output(c) - output(predicted));
+      losses_[static_cast<std::size_t>(i)] = math::log(sum) + output(predicted) - output(split_.labels[at]);
+      result_.predictions[at] = static_cast<std::uint16_t>(predicted);
+      result_.confidences[at] = static_cast<float>(1 / sum);
+    }
+  });
+  for (int i = 0; i < count; ++i) {
+    const auto at = static_cast<std::size_t>(next_ + i);
+    const int label = split_.labels[at], predicted = result_.predictions[at];
+    loss_sum_ += losses_[static_cast<std::size_t>(i)];
+    correct_ += predicted == label ? 1 : 0;
+    ++result_.confusion[static_cast<std::size_t>(label * classes + predicted)];
+  }
+  next_ += count;
+  return next_ < split_.count();
+}
+
+const EvaluationResult& PackedEvaluator::result() {
+  result_.count = next_;
+  result_.accuracy = next_ > 0 ? static_cast<double>(correct_) / next_ : 0;
+  result_.loss = next_ > 0 ? loss_sum_ / next_ : 0;
+  return result_;
 }
 
 }  // namespace espalier

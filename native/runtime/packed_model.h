@@ -21,6 +21,7 @@
 namespace espalier {
 
 struct RuntimeOptions {
+  bool reference = false;        // plain loops over the graph (runtime/reference.h) instead of the formats
   std::string_view format = {};  // forced for every layer that it can hold; else the best one
 };
 
@@ -36,6 +37,7 @@ struct LayerExecution {
 };
 
 class Instruction;
+class ReferenceModel;
 struct Map;
 
 class PackedModel {
@@ -59,6 +61,8 @@ class PackedModel {
  private:
   friend class Packer;
 
+  const real* infer_reference(const std::uint8_t* images, int count, int thread);
+
   const Kernels& kernels_;
   ThreadPool& pool_;
   Graph graph_;
@@ -70,6 +74,31 @@ class PackedModel {
   std::int64_t scratch_ = 0;  // where it begins in a thread's memory
   std::int64_t thread_bytes_ = 0;
   aligned_vector<std::uint8_t> memory_;
+  std::vector<std::unique_ptr<ReferenceModel>> reference_;  // one for each thread, if that was asked for
+  std::vector<real> outputs_;                               // of these
+};
+
+// Evaluator (train/trainer.h) with a packed model.
+class PackedEvaluator {
+ public:
+  // All must outlive the evaluator; `pool` is the model's. Throws what check_fits throws.
+  PackedEvaluator(PackedModel& model, const Dataset& dataset, const Split& split, ThreadPool& pool);
+
+  // The next 256 images. False when there are none left.
+  bool advance();
+  int done() const { return next_; }
+  int total() const { return split_.count(); }
+  const EvaluationResult& result();
+
+ private:
+  PackedModel& model_;
+  const Split& split_;
+  ThreadPool& pool_;
+  std::vector<double> losses_;  // of the images of one advance()
+  EvaluationResult result_;
+  double loss_sum_ = 0;
+  int correct_ = 0;
+  int next_ = 0;
 };
 
 }  // namespace espalier
