@@ -17,15 +17,16 @@ struct ExportOptions {
   bool json = false;
 };
 
-int write(const ExportOptions& options, const ModelFile& file, const FileFormat& format, const std::string& out) {
+int write(const ExportOptions& options, const ModelFile& file, const FileFormat& format,
+          const std::string& out) {
   check_can_save(out);
   const std::vector<std::uint8_t> bytes =
       format.save(*file.model, {.labels = file.labels, .pipeline = file.pipeline});
   save(out, bytes);
   if (options.json) {
     std::cout << dump(Fields()("model", file.model->graph.name)("source", options.model)(
-                          "source_format", file.format)("file", out)("format", format.name)(
-                          "file_bytes", bytes.size())
+                          "source_format", file.format)("file", out)("format", format.name)("file_bytes",
+                                                                                            bytes.size())
                           .take(),
                       2)
               << '\n';
@@ -51,7 +52,8 @@ int run_export(const ExportOptions& options) {
   if (out.empty()) {
     out = std::filesystem::path(options.model).replace_extension(format->extension).string();
     if (out == options.model) {
-      throw Error(ErrorCode::kArgument, "--out", "is missing, and " + out + " is the model itself; give another name");
+      throw Error(ErrorCode::kArgument, "--out",
+                  "is missing, and " + out + " is the model itself; give another name");
     }
   }
   return write(options, open_model(options.model), *format, out);
@@ -65,8 +67,8 @@ int run_import(const ExportOptions& options) {
 std::string formats_text() {
   std::string text;
   for (const FileFormat& format : file_formats()) {
-    text += "  " + std::string(format.name) + std::string(13 - format.name.size(), ' ') + std::string(format.summary) +
-            "\n";
+    text += "  " + std::string(format.name) + std::string(13 - format.name.size(), ' ') +
+            std::string(format.summary) + "\n";
   }
   return text;
 }
@@ -77,9 +79,11 @@ Command add_export(CLI::App& espalier) {
   CLI::App* app = espalier.add_subcommand("export", "Write a model file in another format");
   const auto options = std::make_shared<ExportOptions>();
   app->add_option("MODEL", options->model, "A model file")->required();
-  app->add_option("--format", options->format, "One of " + names_of(file_formats()) + "; default: the ending of --out")
+  app->add_option("--format", options->format,
+                  "One of " + names_of(file_formats()) + "; default: the ending of --out")
       ->type_name("NAME");
-  app->add_option("--out", options->out, "The new file; default: MODEL with the format's ending")->type_name("FILE");
+  app->add_option("--out", options->out, "The new file; default: MODEL with the format's ending")
+      ->type_name("FILE");
   app->add_flag("--json", options->json, "Print one JSON object");
   app->footer(
       "Examples:\n"

@@ -18,24 +18,30 @@ constexpr double kSeconds = 0.2;
 
 }  // namespace
 
-double microseconds_per_image(PackedModel& model, const Dataset& dataset) {
+double microseconds_per_image(const Dataset& dataset, int classes, const Infer& infer) {
   const Split& split = dataset.test.count() > 0         ? dataset.test
                        : dataset.validation.count() > 0 ? dataset.validation
                                                         : dataset.train;
   const int batch = std::min(kBatch, split.count());
   if (batch == 0) return 0;
-  std::vector<real> logits(static_cast<std::size_t>(batch * model.graph().classes));
+  std::vector<real> logits(static_cast<std::size_t>(batch * classes));
   std::vector<double> seconds;
   const Stopwatch all;
   for (int i = 0; i < kWarmUp + kMostBatches; ++i) {
     const Stopwatch stopwatch;
-    model.infer(split.images.data(), batch, logits.data());
+    infer(split.images.data(), batch, logits.data());
     if (i >= kWarmUp) seconds.push_back(stopwatch.seconds());
     if (i >= kWarmUp + kLeastBatches && all.seconds() > kSeconds) break;
   }
   const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
   std::nth_element(seconds.begin(), middle, seconds.end());
   return 1e6 * *middle / batch;
+}
+
+double microseconds_per_image(PackedModel& model, const Dataset& dataset) {
+  return microseconds_per_image(
+      dataset, model.graph().classes,
+      [&](const std::uint8_t* images, int count, real* logits) { model.infer(images, count, logits); });
 }
 
 nlohmann::json FileMeter::measure(const Model& model, std::string_view pipeline) {

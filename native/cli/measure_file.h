@@ -1,6 +1,7 @@
 // What a compressed model is as a file: its bytes, and how fast what was read back runs.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -10,7 +11,10 @@
 
 namespace espalier::cli {
 
-// Microseconds for each image on one thread: the median of batches of 64.
+// Microseconds for each image: the median of batches of 64 images of the dataset. For one thread's, give the
+// model a pool of one.
+using Infer = std::function<void(const std::uint8_t* images, int count, real* outputs)>;
+double microseconds_per_image(const Dataset& dataset, int classes, const Infer& infer);
 double microseconds_per_image(PackedModel& model, const Dataset& dataset);
 
 class FileMeter {

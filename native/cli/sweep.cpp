@@ -48,15 +48,16 @@ void save_results(const std::string& path, std::vector<json>& lines) {
 }
 
 int pareto_count(const std::vector<json>& lines) {
-  return static_cast<int>(
-      std::count_if(lines.begin(), lines.end(), [](const json& line) { return line.value("pareto", false); }));
+  return static_cast<int>(std::count_if(lines.begin(), lines.end(),
+                                        [](const json& line) { return line.value("pareto", false); }));
 }
 
 // "passes[0].sparsity 0.9, training.seed 1"
 std::string words_of(const json& choices) {
   std::string text;
   for (const auto& [name, value] : choices.items()) {
-    text += (text.empty() ? "" : ", ") + name + " " + (value.is_string() ? value.get<std::string>() : dump(value));
+    text += (text.empty() ? "" : ", ") + name + " " +
+            (value.is_string() ? value.get<std::string>() : dump(value));
   }
   return text.empty() ? "the pipeline" : text;
 }
@@ -65,7 +66,8 @@ std::string row_of_line(const json& line) {
   return with_commas(line.value("file_bytes", std::int64_t{0})) + " bytes, validation " +
          fixed(100 * line.value("validation_accuracy", 0.0), 2) + " %, test " +
          fixed(100 * line.value("test_accuracy", 0.0), 2) + " %, " +
-         fixed(line.value("microseconds_per_image", 0.0), 1) + " us: " + words_of(line.value("choices", json()));
+         fixed(line.value("microseconds_per_image", 0.0), 1) +
+         " us: " + words_of(line.value("choices", json()));
 }
 
 void print_summary(const SweepOptions& options, const std::vector<json>& lines, int fresh, double seconds) {
@@ -86,8 +88,8 @@ void print_summary(const SweepOptions& options, const std::vector<json>& lines, 
   });
   std::cout << "\nthe Pareto front of bytes, validation accuracy and microseconds:\n";
   for (const json* line : front) std::cout << "  " << row_of_line(*line) << '\n';
-  std::cout << "\nsaved   " << options.out << ": " << lines.size() << " results, " << fresh << " of them new, "
-            << front.size() << " on the front, after " << duration(seconds) << '\n';
+  std::cout << "\nsaved   " << options.out << ": " << lines.size() << " results, " << fresh
+            << " of them new, " << front.size() << " on the front, after " << duration(seconds) << '\n';
 }
 
 int merge(const SweepOptions& options) {
@@ -108,19 +110,20 @@ int merge(const SweepOptions& options) {
 }
 
 int run(const SweepOptions& options) {
-  if (options.out.empty()) throw Error(ErrorCode::kArgument, "--out", "is missing; give the name of a .jsonl file");
+  if (options.out.empty())
+    throw Error(ErrorCode::kArgument, "--out", "is missing; give the name of a .jsonl file");
   if (!options.merge.empty()) return merge(options);
-  if (options.model.empty()) throw Error(ErrorCode::kArgument, "MODEL", "is missing; give a model file, or --merge");
+  if (options.model.empty())
+    throw Error(ErrorCode::kArgument, "MODEL", "is missing; give a model file, or --merge");
   check_can_save(options.out);
   const Stopwatch stopwatch;
-  const Grid grid = at_option("--grid", [&] { return parse_grid(open_json(options.grid, "--grid")); });
+  const SweepGrid grid = at_option("--grid", [&] { return parse_grid(open_json(options.grid, "--grid")); });
   const Shard shard = at_option("--shard", [&] { return parse_shard(options.shard); });
 
   const ModelFile file = open_model(options.model);
   std::uint64_t seed = file.training ? file.training->config.seed : TrainingConfig{}.seed;
   if (options.seed_given->count() > 0) seed = options.seed;
-  std::vector<Trial> trials =
-      at_option("--grid", [&] { return shard_of(trials_of(grid, seed), shard); });
+  std::vector<Trial> trials = at_option("--grid", [&] { return shard_of(trials_of(grid, seed), shard); });
   const Dataset dataset = options.data.open(seed);
   ThreadPool pool(options.engine.threads);
 
@@ -131,23 +134,22 @@ int run(const SweepOptions& options) {
   std::ofstream results(options.out, std::ios::binary | std::ios::app);
 
   FileMeter meter(dataset, options.engine.select());
-  Sweep sweep{.model = *file.model,
-              .dataset = dataset,
-              .kernels = options.engine.select(),
-              .pool = pool,
-              .origin = Fields()("source_sha256", sha256_hex(weight_bytes(*file.model)))(
-                            "data", options.data.words())
-                            .take(),
-              .measure =
-                  [&](const Model& model, const json& pipeline, json& line) {
-                    line.update(meter.measure(model, dump(pipeline)));
-                  },
-              .keep =
-                  [&](const json& line) {
-                    results << dump(line) << std::endl;
-                    if (!results) throw Error(ErrorCode::kIo, options.out, "could not be written; is there space left?");
-                  },
-              .choices = {}};
+  Sweep sweep{
+      .model = *file.model,
+      .dataset = dataset,
+      .kernels = options.engine.select(),
+      .pool = pool,
+      .origin = Fields()("source_sha256", sha256_hex(weight_bytes(*file.model)))("data", options.data.words())
+                    .take(),
+      .measure = [&](const Model& model, const json& pipeline,
+                     json& line) { line.update(meter.measure(model, dump(pipeline))); },
+      .keep =
+          [&](const json& line) {
+            results << dump(line) << std::endl;
+            if (!results)
+              throw Error(ErrorCode::kIo, options.out, "could not be written; is there space left?");
+          },
+      .choices = {}};
   Work work = run_sweep(sweep, grid, std::move(trials), lines);
   ProgressLine progress(options.json);
   const Interrupt interrupt;
@@ -189,7 +191,8 @@ Command add_sweep(CLI::App& espalier) {
   app->add_option("--shard", options->shard, "Only every N-th pipeline, from number I on: 0/4, 1/4, 2/4, 3/4")
       ->capture_default_str()
       ->type_name("I/N");
-  options->seed_given = app->add_option("--seed", options->seed, "Seed of pipelines that have none")->type_name("N");
+  options->seed_given =
+      app->add_option("--seed", options->seed, "Seed of pipelines that have none")->type_name("N");
   app->add_option("--merge", options->merge, "Run nothing: put these results together in --out")
       ->type_name("FILE")
       ->expected(1, 1 << 20);
@@ -203,9 +206,11 @@ Command add_sweep(CLI::App& espalier) {
       "--shard {}/8 --out {}.jsonl\n"
       "  espalier sweep --merge 0.jsonl 1.jsonl --out results.jsonl\n\n"
       "In a Slurm array (#SBATCH --array=0-7) the shard is $SLURM_ARRAY_TASK_ID/8, in an indexed Kubernetes\n"
-      "job $JOB_COMPLETION_INDEX/8: see native/compress/README.md. Lines that are there already are skipped,\n"
+      "job $JOB_COMPLETION_INDEX/8: see native/compress/README.md. Lines that are there already are "
+      "skipped,\n"
       "so the same command goes on where it was stopped, by Ctrl-C or by the scheduler.\n"
-      "Pipelines are compared by bytes, validation accuracy and time; the test images are read for the figures "
+      "Pipelines are compared by bytes, validation accuracy and time; the test images are read for the "
+      "figures "
       "only.");
   return {app, [options] { return run(*options); }};
 }

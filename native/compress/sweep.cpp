@@ -102,7 +102,9 @@ void check_axis(const Axis& axis, bool drawn) {
   for (const auto& [name, value] : range.items()) {
     const bool known = name == "scale" ? value == "log" || value == "linear"
                                        : (name == "from" || name == "to") && value.is_number();
-    if (!known) fail(axis.place, "must be a range {\"from\": number, \"to\": number, \"scale\": \"log\" or \"linear\"}");
+    if (!known)
+      fail(axis.place,
+           "must be a range {\"from\": number, \"to\": number, \"scale\": \"log\" or \"linear\"}");
   }
   if (!range.contains("from") || !range.contains("to") || range["from"] >= range["to"] ||
       (range.value("scale", "linear") == "log" && range["from"] <= 0)) {
@@ -126,6 +128,11 @@ json draw(const json& values, Random& random) {
   return from + u * (to - from);
 }
 
+// What a choice is called: a pass by its name.
+json name_of_choice(const json& value) {
+  return value.is_object() && value.contains("pass") ? value["pass"] : value;
+}
+
 // Nothing is open any more: the pipeline in full.
 Trial closed(json pipeline, json choices, std::uint64_t seed) {
   if (const auto passes = pipeline.find("passes"); passes != pipeline.end() && passes->is_array()) {
@@ -145,7 +152,7 @@ void combine(const json& pipeline, const json& choices, std::uint64_t seed, std:
   for (const json& value : axis->values) {
     json chosen = pipeline, named = choices;
     chosen[axis->pointer] = value;
-    named[axis->place] = value;
+    named[axis->place] = name_of_choice(value);
     combine(chosen, named, seed, trials);
   }
 }
@@ -156,7 +163,7 @@ Trial drawn_trial(json pipeline, Random& random, std::uint64_t seed) {
     check_axis(*axis, true);
     const json value = draw(axis->values, random);
     pipeline[axis->pointer] = value;
-    choices[axis->place] = value;
+    choices[axis->place] = name_of_choice(value);
   }
   return closed(std::move(pipeline), std::move(choices), seed);
 }
@@ -220,9 +227,11 @@ std::vector<std::size_t> ranking(const std::vector<const json*>& lines, double l
       tier[i] = number;
     }
   }
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     if (tier[a] != tier[b]) return tier[a] < tier[b];
-    return number_of(*lines[a], "validation_accuracy") > number_of(*lines[b], "validation_accuracy");
+    const double first = number_of(*lines[a], "validation_accuracy");
+    const double second = number_of(*lines[b], "validation_accuracy");
+    return first != second ? first > second : a < b;
   });
   return order;
 }
@@ -287,14 +296,15 @@ int kept_of(std::size_t trials, const Halving& halving) {
   return std::max(1, static_cast<int>(static_cast<double>(trials) * halving.keep + 0.5));
 }
 
-Work run(Sweep& sweep, Grid grid, std::vector<Trial> trials, std::vector<json>& lines) {
+Work run(Sweep& sweep, SweepGrid grid, std::vector<Trial> trials, std::vector<json>& lines) {
   std::vector<std::size_t> places;
   const int rungs = grid.halving ? grid.halving->rungs : 1;
   sweep.done = sweep.skipped = sweep.total = 0;
   std::size_t count = trials.size();
   for (int rung = 0; rung < rungs; ++rung) {
     sweep.total += static_cast<int>(count);
-    if (grid.halving) count = std::min<std::size_t>(count, static_cast<std::size_t>(kept_of(count, *grid.halving)));
+    if (grid.halving)
+      count = std::min<std::size_t>(count, static_cast<std::size_t>(kept_of(count, *grid.halving)));
   }
   for (int rung = 0; rung < rungs && !trials.empty(); ++rung) {
     double share = 1;
@@ -316,9 +326,9 @@ Work run(Sweep& sweep, Grid grid, std::vector<Trial> trials, std::vector<json>& 
 
 }  // namespace
 
-Grid parse_grid(const json& object) {
+SweepGrid parse_grid(const json& object) {
   if (!object.is_object()) fail("grid", "must be a JSON object: a pipeline with lists in place of values");
-  Grid grid{.pipeline = object, .halving = {}};
+  SweepGrid grid{.pipeline = object, .halving = {}};
   const auto halving = object.find("halving");
   if (halving == object.end()) return grid;
   grid.pipeline.erase("halving");
@@ -331,7 +341,7 @@ Grid parse_grid(const json& object) {
   return grid;
 }
 
-std::vector<Trial> trials_of(const Grid& grid, std::uint64_t seed) {
+std::vector<Trial> trials_of(const SweepGrid& grid, std::uint64_t seed) {
   std::vector<Trial> trials;
   if (!grid.halving) {
     combine(grid.pipeline, json::object(), seed, trials);
@@ -408,7 +418,7 @@ void mark_pareto(std::vector<json>& lines) {
   for (std::size_t i = 0; i < lines.size(); ++i) lines[i]["pareto"] = static_cast<bool>(front[i]);
 }
 
-Work run_sweep(Sweep& sweep, Grid grid, std::vector<Trial> trials, std::vector<json>& lines) {
+Work run_sweep(Sweep& sweep, SweepGrid grid, std::vector<Trial> trials, std::vector<json>& lines) {
   check_fits(sweep.model.graph, sweep.dataset);
   return run(sweep, std::move(grid), std::move(trials), lines);
 }

@@ -1,12 +1,13 @@
-// Many pipelines over one trained model. A grid file is a pipeline (pipeline.h) with lists in place of values:
+// Many pipelines over one trained model. A grid file is a pipeline (pipeline.h) with lists in place of
+// values:
 //
 //   {"passes": [{"pass": "prune", "sparsity": [0.8, 0.9, 0.95], "finetune": 5},
 //               [null, {"pass": "slim"}],
 //               {"pass": "quantize", "scheme": "codebook", "weights": ["4", "5"], "qat": 2}],
 //    "training": {"seed": [1, 2, 3]}}
 //
-// is 36 of them: every combination, the first list changing slowest. A list of passes is a choice, null leaves
-// it out. Where a field takes a list, write lists of lists. With
+// is 36 of them: every combination, the first list changing slowest. A list of passes is a choice, null
+// leaves it out. Where a field takes a list, write lists of lists. With
 //
 //   "halving": {"budget": 9, "rungs": 3, "keep": 0.34, "least_accuracy": 0.98, "seed": 1}
 //
@@ -43,17 +44,17 @@ struct Trial {
   nlohmann::json choices;   // {"passes[0].sparsity": 0.9}
 };
 
-struct Grid {
+struct SweepGrid {
   nlohmann::json pipeline;  // with lists
   std::optional<Halving> halving;
 };
 
 // Error{kArgument} naming the field.
-Grid parse_grid(const nlohmann::json& json);
+SweepGrid parse_grid(const nlohmann::json& json);
 
 // Every combination; with halving, the draws of the first rung with all their epochs. All are checked.
 // Error{kArgument} naming the field: "passes[0].sparsity". `seed` where the grid has none.
-std::vector<Trial> trials_of(const Grid& grid, std::uint64_t seed);
+std::vector<Trial> trials_of(const SweepGrid& grid, std::uint64_t seed);
 
 // A share of the trials: those whose index is `index` modulo `count`. Halving halves within its shard.
 struct Shard {
@@ -94,8 +95,8 @@ struct Sweep {
   nlohmann::json choices;  // of the trial under way
 };
 
-// Runs the trials whose lines are not among `lines` yet, and adds theirs. A pipeline that refuses its model or
-// diverges leaves a line with an "error". Both arguments must outlive the work.
-Work run_sweep(Sweep& sweep, Grid grid, std::vector<Trial> trials, std::vector<nlohmann::json>& lines);
+// Runs the trials whose lines are not among `lines` yet, and adds theirs. A pipeline that refuses its model
+// or diverges leaves a line with an "error". Both arguments must outlive the work.
+Work run_sweep(Sweep& sweep, SweepGrid grid, std::vector<Trial> trials, std::vector<nlohmann::json>& lines);
 
 }  // namespace espalier
