@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "graph/graph.h"
@@ -34,6 +35,7 @@ class Instruction {
   virtual void run(const Frame& frame) const = 0;
   virtual std::int64_t scratch_bytes() const { return 0; }
 
+  std::string name;  // of the layer
   std::vector<Map*> in;
   Map* out = nullptr;
 };

@@ -36,6 +36,7 @@ class Packer {
   void pack() {
     pack_image();
     for (const Node& node : graph_.nodes) {
+      now_ = node.name;
       if (!values_[value_of(node)].map) pack_node(node);
     }
     model_.output_ = numbers(static_cast<int>(graph_.nodes.size()));
@@ -62,6 +63,7 @@ class Packer {
     return map;
   }
   void emit(std::unique_ptr<Instruction> instruction) {
+    instruction->name = now_;
     model_.instructions_.push_back(std::move(instruction));
   }
 
@@ -253,6 +255,7 @@ class Packer {
   const IntegerKernels& integer_;
   const WeightFormat* forced_ = nullptr;
   std::vector<Value> values_;
+  std::string now_ = "input";  // whose instructions are made
 };
 
 PackedModel::PackedModel(const Model& model, const Kernels& kernels, ThreadPool& pool,
@@ -303,6 +306,16 @@ void PackedModel::infer(const std::uint8_t* images, int count, real* logits) {
       }
     }
   });
+}
+
+std::string_view PackedModel::instruction_name(int i) const {
+  return instructions_[static_cast<std::size_t>(i)]->name;
+}
+
+void PackedModel::run_instruction(int i, const std::uint8_t* images, int count) {
+  std::uint8_t* memory = memory_.data();
+  instructions_[static_cast<std::size_t>(i)]->run(
+      {.memory = memory, .scratch = memory + scratch_, .images = images, .count = count});
 }
 
 std::int64_t PackedModel::bytes() const {

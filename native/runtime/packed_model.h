@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/aligned.h"
@@ -57,6 +58,11 @@ class PackedModel {
   const Graph& graph() const { return graph_; }
   std::span<const LayerExecution> layers() const { return layers_; }
   std::int64_t bytes() const;  // of all packed weights
+
+  // For benchmarks: one instruction by itself, for a block.
+  int instruction_count() const { return static_cast<int>(instructions_.size()); }
+  std::string_view instruction_name(int i) const;
+  void run_instruction(int i, const std::uint8_t* images, int count);
 
  private:
   friend class Packer;
