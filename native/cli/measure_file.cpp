@@ -9,7 +9,7 @@
 namespace espalier::cli {
 namespace {
 
-constexpr const char* kFormat = "safetensors";
+constexpr const char* kFormat = "espalier";
 constexpr int kBatch = 64;
 constexpr int kWarmUp = 3;
 constexpr int kLeastBatches = 15;
