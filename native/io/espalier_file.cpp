@@ -213,6 +213,7 @@ class Walk {
       }
       file.model = std::make_unique<Model>(std::move(graph));
     }
+    // Writing changes nothing.
     numbers(file.model ? *file.model : const_cast<Model&>(*source));
     labels(file.labels, file.model ? file.model->graph.classes : source->graph.classes);
     part("labels");
@@ -350,11 +351,9 @@ class Walk {
       node.name.clear();
     }
     inputs(node.inputs, previous);
-    for (const int input : node.inputs) node.in_shapes.push_back(graph.value_shape(input));
     for (std::size_t i = 0; i < node.op->fields.size(); ++i) {
       field(source, node, node.op->fields[i], type * 32 + static_cast<std::uint32_t>(i), graph.classes);
     }
-    node.in_shapes.clear();
     add_node(graph, std::move(node));
   }
 
@@ -406,7 +405,7 @@ class Walk {
       // The fields behind this one as they are: they may depend on each other.
       Attributes trial = source->attributes;
       trial.*member = Attributes{}.*member;
-      if (!same(*source, trial, field, classes)) {
+      if (field.required || !same(*source, trial, field, classes)) {
         form = 2;
         if constexpr (is_int) trial.*member = field.keyword_value;
         if constexpr (is_padding) (trial.*member).mode = Padding::Mode::kSame;
@@ -415,6 +414,8 @@ class Walk {
       }
     }
     form = coder_.symbol(form, 2, Contexts(kSpecField).add(what));
+    if (form == 0 && field.required) refuse("leaves out a field that its layer needs");
+    if (form == 1 && !is_padding && field.keyword.empty()) refuse("has a word for a field that knows none");
     if (form == 1) {
       if constexpr (is_int) node.attributes.*member = field.keyword_value;
       if constexpr (is_padding) (node.attributes.*member).mode = Padding::Mode::kSame;
@@ -581,7 +582,6 @@ class Walk {
     real* levels = p.value.data() + codebook.offset;
     real* index = p.value.data() + codebook_index_of(node)->offset;
     const real* mask = p.mask.data() + weight.offset;
-    const bool pinned = node.attributes.quantize.pinned_zero && levels[0] == 0;
     std::vector<bool> used(static_cast<std::size_t>(codebook.size));
     for (std::int64_t i = 0; !reading_ && i < weight.size; ++i) {
       if (!partly || mask[i] != 0) used[static_cast<std::size_t>(index[i])] = true;
@@ -591,7 +591,6 @@ class Walk {
       used[i] = flag(used[i], Contexts(kUsedLevel).add(i == 0 ? 0 : 1));
     }
     list(p, codebook, used, real{0});
-    (void)pinned;
     part(codebook.name);
 
     std::vector<std::uint32_t> rank(used.size());
@@ -764,7 +763,6 @@ std::vector<std::uint8_t> save_espalier(const Model& model, std::span<const std:
     throw Error(ErrorCode::kArgument, "pipeline", "is longer than a megabyte; leave it out");
   }
   ContextCoder coder;
-  std::vector<FilePart> own;
   if (parts) parts->clear();
   EspalierFile file{nullptr, {labels.begin(), labels.end()}, std::string(pipeline)};
   Walk(coder, 0, parts).walk(file, &model);

@@ -1,5 +1,7 @@
 #include "io/range_coder.h"
 
+#include <utility>
+
 #include "core/error.h"
 
 namespace espalier {

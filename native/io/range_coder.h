@@ -24,7 +24,9 @@ class RangeCoder {
   // zeros.
   std::vector<std::uint8_t> finish();
   // Bytes so far, those included that still may change.
-  std::int64_t position() const { return static_cast<std::int64_t>(bytes_.size()) + pending_; }
+  std::int64_t position() const {
+    return static_cast<std::int64_t>(bytes_.size()) + pending_ - (begun_ ? 0 : 1);
+  }
 
  private:
   void shift_low();
@@ -34,10 +36,11 @@ class RangeCoder {
 
   bool reading_ = false;
   std::uint32_t range_ = 0xFFFFFFFF;
-  // Writing: the interval begins at low_; `last_` and pending_ - 1 bytes of 0xFF wait for a carry.
+  // Writing: the interval begins at low_; `last_` (before the first byte: none) and pending_ - 1 bytes of
+  // 0xFF wait for a carry.
   std::uint64_t low_ = 0;
   std::uint8_t last_ = 0;
-  std::int64_t pending_ = 0;
+  std::int64_t pending_ = 1;
   bool begun_ = false;
   std::vector<std::uint8_t> bytes_;
   // Reading.
