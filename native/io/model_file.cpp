@@ -2,7 +2,6 @@
 
 #include "core/config_fields.h"
 #include "core/error.h"
-#include "io/espalier_file.h"
 
 namespace espalier {
 namespace {
@@ -35,7 +34,7 @@ ModelFile load_compressed(const NamedBytes& file) {
 }
 
 std::vector<std::uint8_t> save_compressed(const Model& model, const ModelNotes& notes) {
-  return save_espalier(model, notes.labels, notes.pipeline);
+  return save_espalier(model, notes.labels, notes.pipeline, notes.parts);
 }
 
 constexpr FileFormat kFormats[] = {

@@ -44,13 +44,13 @@ const paper = {
     baseline: 0.0164,
     error: 0.0158,
     kilobytes: 27,
-    layers: { fc1: ['8 %', 4.4, 3.7], fc2: ['9 %', 4.4, 4.3], fc3: ['26 %', 4.3, 3.2] },
+    layers: { ip1: ['8 %', 4.4, 3.7], ip2: ['9 %', 4.4, 4.3], ip3: ['26 %', 4.3, 3.2] },
   },
   lenet5: {
     baseline: 0.008,
     error: 0.0074,
     kilobytes: 44,
-    layers: { conv1: ['66 %'], conv2: ['12 %'], fc1: ['8 %'], fc2: ['19 %'] },
+    layers: { conv1: ['66 %'], conv2: ['12 %'], ip1: ['8 %'], ip2: ['19 %'] },
   },
 };
 
@@ -166,7 +166,18 @@ if (options.json) {
 } else {
   console.log(
     table(
-      ['network', 'pipeline', 'baseline error', 'error', 'points', 'KB', 'ratio', "the paper's", 'us', 'seconds'],
+      [
+        'network',
+        'pipeline',
+        'baseline error',
+        'error',
+        'points',
+        'KB',
+        'ratio',
+        "the paper's",
+        'us',
+        'seconds',
+      ],
       results.map((result) => {
         const known = paper[result.model];
         return [
@@ -188,7 +199,16 @@ if (options.json) {
     console.log(`\n\`${model}\`, \`${pipeline}\`:\n`);
     console.log(
       table(
-        ['layer', 'parameters', 'kept', "the paper's", 'bits', 'coded bits a kept one', "the paper's", 'bytes'],
+        [
+          'layer',
+          'parameters',
+          'kept',
+          "the paper's",
+          'bits',
+          'coded bits a kept one',
+          "the paper's",
+          'bytes',
+        ],
         runs[0].layers.map((_, index) => layerRow(model, runs, index)),
       ),
     );
