@@ -74,8 +74,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const EspalierFile file = load_espalier({"fuzzed", bytes});
     const auto again = save_espalier(*file.model, file.labels, file.pipeline);
-    const EspalierFile second = load_espalier({"again", again});
-    if (save_espalier(*second.model, second.labels, second.pipeline) != again) std::abort();
+    (void)load_espalier({"again", again});
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kModel || error.where() != "fuzzed") std::abort();
   }
