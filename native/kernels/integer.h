@@ -365,6 +365,44 @@ struct IntegerConv {
   }
 };
 
+// ---- few channels: the taps of a row as channels
+
+// The bytes of one channel of a pixel, at the place of channel t.
+ESPALIER_INLINE Ints move_channel(Ints word, int channel, int t) {
+  return ((word >> (8 * channel)) & 255) << (8 * t);
+}
+
+inline void gather_taps(const ConvShape& s, int zero_point, const std::uint8_t* in, std::uint8_t* out) {
+  const int taps = s.kernel_width * s.in_channels;
+  const int rows = (s.out_height - 1) * s.stride_height + (s.kernel_height - 1) * s.dilation_height + 1;
+  for (int first = 0; first < taps; first += kCodeChannels) {
+    const int count = std::min(kCodeChannels, taps - first);
+    int shift[kCodeChannels] = {}, channel[kCodeChannels] = {};
+    for (int t = 0; t < count; ++t) {
+      shift[t] = (first + t) / s.in_channels * s.dilation_width - s.pad_left;
+      channel[t] = (first + t) % s.in_channels;
+    }
+    for (int y = 0; y < rows; ++y) {
+      const int from = y - s.pad_top;
+      const bool inside = from >= 0 && from < s.in_height;
+      const std::uint8_t* row = in + std::int64_t{inside ? from : 0} * s.in_width * kCodeBytes;
+      for (int x = 0; x < s.out_width; ++x, out += kCodeBytes) {
+        Ints words[kIntVectors] = {};
+        for (int t = 0; t < count; ++t) {
+          const int column = x * s.stride_width + shift[t];
+          const bool there = inside && column >= 0 && column < s.in_width;
+          const std::uint8_t* p = row + std::int64_t{there ? column : 0} * kCodeBytes;
+          for (int v = 0; v < kIntVectors; ++v) {
+            words[v] |= there ? move_channel(load_as<Ints>(p + v * ESPALIER_VECTOR_BYTES), channel[t], t)
+                              : (zero_point << (8 * t)) - Ints{};
+          }
+        }
+        std::memcpy(out, words, sizeof(words));
+      }
+    }
+  }
+}
+
 // ---- pools, sums, and the way between numbers and codes
 
 inline void max_pool_codes(const PoolShape& s, const std::uint8_t* in, std::uint8_t* out) {
@@ -473,6 +511,7 @@ constexpr IntegerKernels integer_table(std::string_view name) {
           .conv_pack = Conv::pack,
           .conv_to_codes = Conv::to_codes,
           .conv_to_numbers = Conv::to_numbers,
+          .gather_taps = gather_taps,
           .max_pool = max_pool_codes,
           .average_pool = average_pool_codes,
           .add = add_codes,

@@ -53,6 +53,11 @@ struct IntegerKernels {
   void (*conv_to_numbers)(const ConvShape&, const std::uint8_t* in, const void* packed, const Requantization&,
                           real* out);
 
+  // For convolutions of fewer than four channels, which would leave most of a dot product of four empty: a
+  // row's taps become channels, those of tap kx from kx · in_channels on, with the padding around them. What
+  // is left to do is a convolution of that map, [rows][out_width], with kernel [kh][1] and no stride across.
+  void (*gather_taps)(const ConvShape&, int zero_point, const std::uint8_t* in, std::uint8_t* out);
+
   void (*max_pool)(const PoolShape&, const std::uint8_t* in, std::uint8_t* out);
   // The mean of a window of n pixels from its sum: multiplier[n - 1] is scale_in / (scale_out · n).
   void (*average_pool)(const PoolShape&, int zero_point_in, const std::uint8_t* in, const Requantization&,

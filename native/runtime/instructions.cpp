@@ -120,6 +120,35 @@ void expand_groups(LayerWeights& weights) {
   s.groups = 1;
 }
 
+// Whether a convolution takes fewer products with the taps of a row as channels.
+bool gathers_taps(const ConvShape& s) {
+  return s.groups == 1 && s.in_channels < kCodeChannels &&
+         code_groups(s.kernel_width * s.in_channels) < s.kernel_width;
+}
+
+// The weights of that convolution: [out][kw · in][kh][1].
+void gather_weights(LayerWeights& weights) {
+  ConvShape& s = weights.shape;
+  std::vector<std::int8_t> gathered(weights.integers.size());
+  auto from = weights.integers.begin();
+  for (int o = 0; o < s.out_channels; ++o) {
+    for (int c = 0; c < s.in_channels; ++c) {
+      for (int ky = 0; ky < s.kernel_height; ++ky) {
+        for (int kx = 0; kx < s.kernel_width; ++kx) {
+          const int channel = o * s.kernel_width * s.in_channels + kx * s.in_channels + c;
+          gathered[static_cast<std::size_t>(channel * s.kernel_height + ky)] = *from++;
+        }
+      }
+    }
+  }
+  weights.integers = std::move(gathered);
+  s.in_channels *= s.kernel_width;
+  s.in_height = (s.out_height - 1) * s.stride_height + (s.kernel_height - 1) * s.dilation_height + 1;
+  s.in_width = s.out_width;
+  s.kernel_width = s.stride_width = s.dilation_width = 1;
+  s.pad_top = s.pad_left = 0;
+}
+
 struct Convolve final : Instruction {
   Convolve(const WeightFormat& f, LayerWeights weights, const Kernels& k, Rectifier rectifier, Map* from,
            Map* to)
@@ -139,6 +168,9 @@ struct Convolve final : Instruction {
     } else {
       bias.assign(weights.bias.begin(), weights.bias.end());
     }
+    original = weights.shape;
+    gathers = format.integer && gathers_taps(original);
+    if (gathers) gather_weights(weights);
     shape = weights.shape;
     arrange();
     weights.shape = shape;
@@ -147,6 +179,10 @@ struct Convolve final : Instruction {
 
   void run(const Frame& frame) const override {
     const void* source = frame.codes(*in[0]);
+    if (gathers) {
+      integer.gather_taps(original, in[0]->grid.zero_point, frame.codes(*in[0]), frame.scratch);
+      source = frame.scratch;
+    }
     if (with_border) source = surround(frame.codes(*in[0]), frame.scratch);
     format.run({.shape = shape,
                 .kernels = kernels,
@@ -159,9 +195,9 @@ struct Convolve final : Instruction {
                 .bias = bias.empty() ? nullptr : bias.data()});
   }
   std::int64_t scratch_bytes() const override {
-    return with_border ? std::int64_t{code_groups(shape.in_channels)} * shape.in_height * shape.in_width *
-                             pixel_bytes()
-                       : 0;
+    return with_border || gathers ? std::int64_t{code_groups(shape.in_channels)} * shape.in_height *
+                                        shape.in_width * pixel_bytes()
+                                  : 0;
   }
 
   std::int64_t pixel_bytes() const { return std::int64_t{lanes} * kCodeChannels; }
@@ -191,7 +227,7 @@ struct Convolve final : Instruction {
 
   // Integer kernels know no borders: the map is copied between zero points where it has any.
   void arrange() {
-    if (!format.integer) return;
+    if (!format.integer || gathers) return;
     const int height =
         (shape.out_height - 1) * shape.stride_height + (shape.kernel_height - 1) * shape.dilation_height + 1;
     const int width =
@@ -227,12 +263,14 @@ struct Convolve final : Instruction {
   const Kernels& kernels;
   const IntegerKernels& integer;
   int lanes;
-  ConvShape shape;
+  ConvShape original{};  // before its taps were gathered
+  ConvShape shape{};
   PackedBytes packed;
   std::vector<std::int32_t> start;
   std::vector<float> multiplier;
   aligned_vector<real> bias;
   Requantization requantization{};
+  bool gathers = false;
   bool with_border = false;
   int top = 0, left = 0, rows = 0, columns = 0, from_height = 0, from_width = 0;
 };
