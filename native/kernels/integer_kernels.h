@@ -6,6 +6,9 @@
 // behind the last one hold anything; the weights that meet them are 0. A code stands for scale · (code -
 // zero_point).
 //
+// Tables for single images have lanes = 1. Their functions read and write up to kCodeSlack bytes behind a
+// map, and a map's last bytes are right only when all of it has been written.
+//
 // Sums are int32 and exact, so all variants give the same bytes.
 #pragma once
 
@@ -16,6 +19,7 @@
 namespace espalier {
 
 inline constexpr int kCodeChannels = 4;
+inline constexpr int kCodeSlack = 64;
 inline constexpr int code_groups(int channels) { return (channels + kCodeChannels - 1) / kCodeChannels; }
 
 // What becomes of a sum, as in ONNX Runtime:

@@ -13,8 +13,10 @@ PackedBytes pack(const LayerWeights& weights, const Kernels& kernels, const Inte
 }
 
 void run(const RunContext& c) {
-  c.kernels.conv_forward(c.shape, static_cast<const real*>(c.in), reinterpret_cast<const real*>(c.packed),
-                         c.bias, static_cast<real*>(c.out));
+  const auto* in = static_cast<const real*>(c.in);
+  if (c.kernels.conv_arrange) in = c.kernels.conv_arrange(c.shape, in, static_cast<real*>(c.scratch));
+  c.kernels.conv_forward(c.shape, in, reinterpret_cast<const real*>(c.packed), c.bias,
+                         static_cast<real*>(c.out));
 }
 
 }  // namespace

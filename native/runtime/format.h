@@ -36,6 +36,7 @@ struct RunContext {
   const IntegerKernels& integer;
   const std::uint8_t* packed;
   const void* in;  // codes (a map with its padding around it) or numbers (without), by WeightFormat::integer
+  void* scratch;   // of the float kernels for single images
   void* out;       // codes if `to_codes`, else numbers
   bool to_codes = false;
   const Requantization* requantization = nullptr;  // integers only

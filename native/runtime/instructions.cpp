@@ -6,11 +6,19 @@
 #include <utility>
 
 namespace espalier {
+namespace {
+
+// Kernels for single images run over the end of a map by up to a register of numbers or a block of codes.
+constexpr std::int64_t kSingleSlack = std::max<std::int64_t>(kCodeSlack, 16 * sizeof(real));
+
+}  // namespace
 
 std::int64_t bytes_of(const Map& map, int lanes) {
   const std::int64_t pixels = map.shape.pixels();
-  return map.is_codes ? code_groups(map.shape.channels) * pixels * lanes * kCodeChannels
-                      : map.shape.channels * pixels * lanes * static_cast<std::int64_t>(sizeof(real));
+  const std::int64_t bytes =
+      map.is_codes ? code_groups(map.shape.channels) * pixels * lanes * kCodeChannels
+                   : map.shape.channels * pixels * lanes * static_cast<std::int64_t>(sizeof(real));
+  return lanes == 1 ? bytes + kSingleSlack : bytes;
 }
 
 CodeRange range_of(const CodeGrid& grid, Rectifier rectifier) {
@@ -189,17 +197,22 @@ struct Convolve final : Instruction {
                 .integer = integer,
                 .packed = packed.data(),
                 .in = source,
+                .scratch = frame.scratch,
                 .out = frame.codes(*out),
                 .to_codes = out->is_codes,
                 .requantization = &requantization,
                 .bias = bias.empty() ? nullptr : bias.data()});
   }
   std::int64_t scratch_bytes() const override {
-    return with_border || gathers ? std::int64_t{code_groups(shape.in_channels)} * shape.in_height *
-                                        shape.in_width * pixel_bytes()
-                                  : 0;
+    if (!format.integer) {
+      return kernels.conv_scratch ? kernels.conv_scratch(shape) * static_cast<std::int64_t>(sizeof(real)) : 0;
+    }
+    return with_border || gathers ? border_bytes() + kSingleSlack : 0;
   }
 
+  std::int64_t border_bytes() const {
+    return std::int64_t{code_groups(shape.in_channels)} * shape.in_height * shape.in_width * pixel_bytes();
+  }
   std::int64_t pixel_bytes() const { return std::int64_t{lanes} * kCodeChannels; }
 
   // A sum begins with the bias and without what the zero point will add: the border holds zero points, so
@@ -247,7 +260,7 @@ struct Convolve final : Instruction {
   }
 
   const std::uint8_t* surround(const std::uint8_t* map, std::uint8_t* bordered) const {
-    std::memset(bordered, in[0]->grid.zero_point, static_cast<std::size_t>(scratch_bytes()));
+    std::memset(bordered, in[0]->grid.zero_point, static_cast<std::size_t>(border_bytes()));
     for (int group = 0; group < code_groups(shape.in_channels); ++group) {
       for (int y = 0; y < rows; ++y) {
         std::memcpy(bordered + ((std::int64_t{group} * shape.in_height + top + y) * shape.in_width + left) *
@@ -324,7 +337,7 @@ struct Add final : Instruction {
            .zero_point = to->grid.zero_point,
            .lowest = range.lowest,
            .highest = range.highest};
-    size = bytes_of(*to, kernels.lanes);
+    size = code_groups(to->shape.channels) * std::int64_t{to->shape.pixels()} * kernels.lanes * kCodeChannels;
   }
   void run(const Frame& frame) const override {
     kernels.add(size, frame.codes(*in[0]), frame.codes(*in[1]), sum, frame.codes(*out));
