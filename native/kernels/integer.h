@@ -19,6 +19,7 @@ using QuarterBytes __attribute__((vector_size(kHalfBytes / 2))) = std::uint8_t;
 using Shorts __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = std::int16_t;
 using HalfShorts __attribute__((vector_size(kHalfBytes))) = std::int16_t;
 using Ints __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = std::int32_t;
+using HalfInts __attribute__((vector_size(kHalfBytes))) = std::int32_t;
 using Longs __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = std::int64_t;
 using Floats __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = float;
 inline constexpr int kIntWidth = ESPALIER_VECTOR_BYTES / 4;
@@ -67,6 +68,11 @@ ESPALIER_INLINE Ints add_pairs(Ints a, Ints b) {
   return every_second_int<0>(a, b, kAll) + every_second_int<1>(a, b, kAll);
 }
 
+// Four bytes as shorts, again and again.
+ESPALIER_INLINE Shorts spread_shorts(const std::uint8_t* p) {
+  return __builtin_convertvector(reinterpret_cast<HalfBytes>(load_as<std::int32_t>(p) - HalfInts{}), Shorts);
+}
+
 // ---- dot products of four channels
 
 // Products of 16 bits, exact on every processor.
@@ -96,6 +102,14 @@ struct WideDot {
       sum.high[v] += multiply_pairs(codes.high[v], w);
     }
   }
+  // Four channels of one pixel, with the weights of kLanes output channels in the place of lanes.
+  ESPALIER_INLINE static void add_outputs(const Weight* weight, const std::uint8_t* pixel, Sum& sum) {
+    const Shorts code = spread_shorts(pixel);
+    for (int v = 0; v < kIntVectors; ++v, weight += ESPALIER_VECTOR_BYTES) {
+      sum.low[v] += multiply_pairs(load_as<Shorts>(weight), code);
+      sum.high[v] += multiply_pairs(load_as<Shorts>(weight + kHalfBytes), code);
+    }
+  }
   ESPALIER_INLINE static Ints total(const Sum& sum, int v) { return add_pairs(sum.low[v], sum.high[v]); }
 };
 
@@ -121,6 +135,13 @@ struct RelaxedDot {
     const v128_t w = wasm_v128_load32_splat(weight);
     for (int v = 0; v < kIntVectors; ++v) {
       sum.v[v] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, codes.v[v], sum.v[v]);
+    }
+  }
+  ESPALIER_INLINE static void add_outputs(const Weight* weight, const std::uint8_t* pixel, Sum& sum) {
+    const v128_t code = wasm_v128_load32_splat(pixel);
+    for (int v = 0; v < kIntVectors; ++v) {
+      const v128_t w = wasm_v128_load(weight + v * ESPALIER_VECTOR_BYTES);
+      sum.v[v] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, code, sum.v[v]);
     }
   }
   ESPALIER_INLINE static Ints total(const Sum& sum, int v) { return reinterpret_cast<Ints>(sum.v[v]); }
@@ -178,12 +199,20 @@ ESPALIER_INLINE void store_codes(const FourSums& sums, int channel, const Requan
 
 inline bool runs_by_channel(const ConvShape& s) { return s.groups > 1; }
 
-// weight: [out / 4][in / 4][kh][kw][4 out][4 in], zeros where there is no channel; depthwise [out /
+// A dense layer of a single image: one pixel out, output channels in the place of lanes.
+template <int L>
+inline bool runs_by_output(const ConvShape& s) {
+  return L == 1 && s.groups == 1 && s.out_height * s.out_width == 1 && s.kernel_height == s.in_height &&
+         s.kernel_width == s.in_width;
+}
+
+// `tile` is four, or the lanes.
+// weight: [out / tile][in / 4][kh][kw][tile out][4 in], zeros where there is no channel; depthwise [out /
 // 4][kh][kw][4].
 template <class Weight>
-inline void pack_codes(const ConvShape& s, const std::int8_t* weight, Weight* packed) {
+inline void pack_codes(const ConvShape& s, int tile, const std::int8_t* weight, Weight* packed) {
   const int taps = s.taps();
-  for (int o = 0; o < s.out_channels; o += kCodeChannels) {
+  for (int o = 0; o < s.out_channels; o += tile) {
     if (runs_by_channel(s)) {
       for (int tap = 0; tap < taps; ++tap) {
         for (int t = o; t < o + kCodeChannels; ++t) {
@@ -194,7 +223,7 @@ inline void pack_codes(const ConvShape& s, const std::int8_t* weight, Weight* pa
     }
     for (int i = 0; i < s.in_channels; i += kCodeChannels) {
       for (int tap = 0; tap < taps; ++tap) {
-        for (int t = o; t < o + kCodeChannels; ++t) {
+        for (int t = o; t < o + tile; ++t) {
           for (int c = i; c < i + kCodeChannels; ++c) {
             const bool there = t < s.out_channels && c < s.in_channels;
             *packed++ = there
@@ -250,6 +279,30 @@ ESPALIER_INLINE void for_each_sum(const ConvShape& s, const std::uint8_t* in, co
         }
         take(sums, o, y, x);
       }
+    }
+  }
+}
+
+// take(sums, first channel) for every kLanes output channels.
+template <class Dot, class Take>
+ESPALIER_INLINE void for_each_output(const ConvShape& s, const std::uint8_t* in, const void* packed,
+                                     const std::int32_t* start, Take&& take) {
+  constexpr int kChains = 4;  // of sums that do not wait for each other
+  const auto* weight = static_cast<const typename Dot::Weight*>(packed);
+  const int words = code_groups(s.in_channels) * s.taps();
+  for (int o = 0; o < s.out_channels; o += kLanes) {
+    typename Dot::Sum sum[kChains] = {};
+    int i = 0;
+    for (; i + kChains <= words; i += kChains) {
+      for (int k = 0; k < kChains; ++k, weight += kCodeBytes) {
+        Dot::add_outputs(weight, in + (i + k) * kCodeChannels, sum[k]);
+      }
+    }
+    for (; i < words; ++i, weight += kCodeBytes) Dot::add_outputs(weight, in + i * kCodeChannels, sum[0]);
+    for (int v = 0; v < kIntVectors; ++v) {
+      Ints total = load_as<Ints>(start + o + v * kIntWidth);
+      for (int k = 0; k < kChains; ++k) total += Dot::total(sum[k], v);
+      take(total, o + v * kIntWidth);
     }
   }
 }
@@ -316,20 +369,30 @@ template <class Dot, int L>
 struct IntegerConv {
   using Weight = typename Dot::Weight;
 
+  static int tile(const ConvShape& s) { return runs_by_output<L>(s) ? kLanes : kCodeChannels; }
+
   static std::int64_t packed_size(const ConvShape& s) {
-    const std::int64_t four = std::int64_t{code_groups(s.out_channels)} * s.taps() * kCodeChannels;
+    const std::int64_t outputs = (s.out_channels + tile(s) - 1) / tile(s) * tile(s);
+    const std::int64_t four = outputs * s.taps();
     return runs_by_channel(s) ? four * static_cast<std::int64_t>(sizeof(std::int16_t))
                               : four * code_groups(s.in_channels) * kCodeChannels *
                                     static_cast<std::int64_t>(sizeof(Weight));
   }
 
   static void pack(const ConvShape& s, const std::int8_t* weight, void* packed) {
-    if (runs_by_channel(s)) return pack_codes(s, weight, static_cast<std::int16_t*>(packed));
-    pack_codes(s, weight, static_cast<Weight*>(packed));
+    if (runs_by_channel(s)) return pack_codes(s, kCodeChannels, weight, static_cast<std::int16_t*>(packed));
+    pack_codes(s, tile(s), weight, static_cast<Weight*>(packed));
   }
 
   static void to_codes(const ConvShape& s, const std::uint8_t* in, const void* packed,
                        const Requantization& r, std::uint8_t* out) {
+    if (runs_by_output<L>(s)) {
+      for_each_output<Dot>(s, in, packed, r.start, [&](Ints sums, int channel) {
+        const Ints codes = requantize(sums, load_as<Floats>(r.multiplier + channel), r);
+        store_as(out + channel, __builtin_convertvector(codes, QuarterBytes));
+      });
+      return;
+    }
     const auto at = [&](int channel, int y, int x) {
       const std::int64_t row = std::int64_t{channel / kCodeChannels} * s.out_height + y;
       return out + (row * s.out_width + x) * kPixelBytes<L>;
@@ -348,6 +411,13 @@ struct IntegerConv {
 
   static void to_numbers(const ConvShape& s, const std::uint8_t* in, const void* packed,
                          const Requantization& r, real* out) {
+    if (runs_by_output<L>(s)) {
+      for_each_output<Dot>(s, in, packed, r.start, [&](Ints sums, int channel) {
+        store_numbers(out + channel,
+                      __builtin_convertvector(sums, Floats) * load_as<Floats>(r.multiplier + channel));
+      });
+      return;
+    }
     // Lanes of this block, or pixels of this row.
     const auto store = [&](const std::int32_t* sums, int channel, int step, int y, int x) {
       const int pixels = std::min(pixels_at_once<L>(s.stride_width), s.out_width - x);

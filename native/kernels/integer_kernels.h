@@ -12,6 +12,7 @@
 // Sums are int32 and exact, so all variants give the same bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/kernels.h"
@@ -20,12 +21,13 @@ namespace espalier {
 
 inline constexpr int kCodeChannels = 4;
 inline constexpr int kCodeSlack = 64;
+inline constexpr std::size_t kMoreChannels = 16;
 inline constexpr int code_groups(int channels) { return (channels + kCodeChannels - 1) / kCodeChannels; }
 
 // What becomes of a sum, as in ONNX Runtime:
 //   code   = clamp(round_half_even(sum · multiplier[channel]) + zero_point, lowest, highest)
 //   number = sum · multiplier[channel]
-// All per channel, and filled up to a multiple of four.
+// All per channel, with kMoreChannels behind the last one that are read and not used.
 struct Requantization {
   const std::int32_t* start;  // what a sum begins with: the bias, less the zero point's share
   const float* multiplier;

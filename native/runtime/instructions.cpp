@@ -220,7 +220,7 @@ struct Convolve final : Instruction {
   void find_start(const LayerWeights& weights) {
     const std::size_t rows = static_cast<std::size_t>(weights.shape.out_channels);
     const std::size_t row = weights.integers.size() / rows;
-    start.resize(rows + kCodeChannels);
+    start.resize(rows + kMoreChannels);
     for (std::size_t o = 0; o < rows; ++o) {
       std::int32_t sum = 0;
       for (std::size_t i = 0; i < row; ++i) sum += weights.integers[o * row + i];
@@ -235,7 +235,7 @@ struct Convolve final : Instruction {
       const float sum_scale = in[0]->grid.scale * scale;
       multiplier.push_back(out->is_codes ? sum_scale / out->grid.scale : sum_scale);
     }
-    multiplier.resize(weights.scales.size() + kCodeChannels);
+    multiplier.resize(weights.scales.size() + kMoreChannels);
   }
 
   // Integer kernels know no borders: the map is copied between zero points where it has any.
