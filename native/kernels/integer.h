@@ -209,31 +209,38 @@ inline bool runs_by_output(const ConvShape& s) {
 // `tile` is four, or the lanes.
 // weight: [out / tile][in / 4][kh][kw][tile out][4 in], zeros where there is no channel; depthwise [out /
 // 4][kh][kw][4].
-template <class Weight>
-inline void pack_codes(const ConvShape& s, int tile, const std::int8_t* weight, Weight* packed) {
+// visit(place, weight's index or -1) for every place.
+template <class Visit>
+inline void for_each_place(const ConvShape& s, int tile, Visit&& visit) {
   const int taps = s.taps();
+  std::int64_t place = 0;
   for (int o = 0; o < s.out_channels; o += tile) {
-    if (runs_by_channel(s)) {
-      for (int tap = 0; tap < taps; ++tap) {
-        for (int t = o; t < o + kCodeChannels; ++t) {
-          *packed++ = t < s.out_channels ? static_cast<Weight>(weight[t * taps + tap]) : Weight{0};
-        }
-      }
-      continue;
-    }
-    for (int i = 0; i < s.in_channels; i += kCodeChannels) {
+    const int last = runs_by_channel(s) ? 1 : s.in_channels;
+    for (int i = 0; i < last; i += kCodeChannels) {
       for (int tap = 0; tap < taps; ++tap) {
         for (int t = o; t < o + tile; ++t) {
-          for (int c = i; c < i + kCodeChannels; ++c) {
-            const bool there = t < s.out_channels && c < s.in_channels;
-            *packed++ = there
-                            ? static_cast<Weight>(weight[(std::int64_t{t} * s.in_channels + c) * taps + tap])
-                            : Weight{0};
+          const int channels = runs_by_channel(s) ? 1 : kCodeChannels;
+          for (int c = i; c < i + channels; ++c) {
+            const bool there = t < s.out_channels && c < last;
+            visit(place++, there ? (std::int64_t{t} * last + c) * taps + tap : -1);
           }
         }
       }
     }
   }
+}
+
+template <class Weight>
+inline void pack_codes(const ConvShape& s, int tile, const std::int8_t* weight, Weight* packed) {
+  for_each_place(s, tile, [&](std::int64_t place, std::int64_t index) {
+    packed[place] = index < 0 ? Weight{0} : static_cast<Weight>(weight[index]);
+  });
+}
+template <class Weight>
+inline void unpack_codes(const ConvShape& s, int tile, const Weight* packed, std::int8_t* weight) {
+  for_each_place(s, tile, [&](std::int64_t place, std::int64_t index) {
+    if (index >= 0) weight[index] = static_cast<std::int8_t>(packed[place]);
+  });
 }
 
 // The sums of `T` output channels at a pixel.
@@ -382,6 +389,13 @@ struct IntegerConv {
   static void pack(const ConvShape& s, const std::int8_t* weight, void* packed) {
     if (runs_by_channel(s)) return pack_codes(s, kCodeChannels, weight, static_cast<std::int16_t*>(packed));
     pack_codes(s, tile(s), weight, static_cast<Weight*>(packed));
+  }
+
+  static void unpack(const ConvShape& s, const void* packed, std::int8_t* weight) {
+    if (runs_by_channel(s)) {
+      return unpack_codes(s, kCodeChannels, static_cast<const std::int16_t*>(packed), weight);
+    }
+    unpack_codes(s, tile(s), static_cast<const Weight*>(packed), weight);
   }
 
   static void to_codes(const ConvShape& s, const std::uint8_t* in, const void* packed,
@@ -595,6 +609,7 @@ constexpr IntegerKernels integer_table(std::string_view name) {
           .lanes = L,
           .conv_packed_size = Conv::packed_size,
           .conv_pack = Conv::pack,
+          .conv_unpack = Conv::unpack,
           .conv_to_codes = Conv::to_codes,
           .conv_to_numbers = Conv::to_numbers,
           .gather_taps = gather_taps<L>,

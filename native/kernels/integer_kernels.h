@@ -53,6 +53,7 @@ struct IntegerKernels {
   // [out][in / groups][kh][kw], between -127 and 127. Groups of channels: all in one, or depthwise.
   std::int64_t (*conv_packed_size)(const ConvShape&);  // bytes
   void (*conv_pack)(const ConvShape&, const std::int8_t* weight, void* packed);
+  void (*conv_unpack)(const ConvShape&, const void* packed, std::int8_t* weight);
   void (*conv_to_codes)(const ConvShape&, const std::uint8_t* in, const void* packed, const Requantization&,
                         std::uint8_t* out);
   // A block of numbers, [out][height][width][lanes].

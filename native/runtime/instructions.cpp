@@ -429,7 +429,7 @@ std::unique_ptr<Instruction> convolve(const WeightFormat& format, LayerWeights w
                                       const Kernels& kernels, Rectifier rectifier, Map* in, Map* out,
                                       std::int64_t& packed_bytes) {
   auto made = std::make_unique<Convolve>(format, std::move(weights), kernels, rectifier, in, out);
-  packed_bytes = static_cast<std::int64_t>(made->packed.size());
+  packed_bytes = format.bytes(made->packed);
   return made;
 }
 
