@@ -150,18 +150,32 @@ struct RelaxedDot {
 
 // ---- from sums to codes
 
-// round_half_even of a number below 2^22, and the zero point.
-ESPALIER_INLINE Ints round_to_code(Floats x, float lowest, float highest, int zero_point) {
-  const Floats low = lowest - Floats{}, high = highest - Floats{};
+ESPALIER_INLINE Floats limit(Floats x, Floats low, Floats high) {
+#if defined(__wasm_simd128__)
+  // One instruction each, where a selection is several.
+  return reinterpret_cast<Floats>(
+      wasm_f32x4_pmin(wasm_f32x4_pmax(reinterpret_cast<v128_t>(x), reinterpret_cast<v128_t>(low)),
+                      reinterpret_cast<v128_t>(high)));
+#else
   x = x > low ? x : low;
-  x = x < high ? x : high;
-  // 1.5 · 2^23: its last bit is worth 1.
-  return reinterpret_cast<Ints>(x + 12582912.0f) - (0x4b400000 - zero_point);
+  return x < high ? x : high;
+#endif
+}
+// round_half_even of a number below 2^22, as kRounded more than it is.
+inline constexpr std::int32_t kRounded = 0x4b400000;  // the bits of 1.5 · 2^23, whose last bit is worth 1
+ESPALIER_INLINE Ints round(Floats x) { return reinterpret_cast<Ints>(x + 12582912.0f); }
+ESPALIER_INLINE Ints round_to_code(Floats x, float lowest, float highest, int zero_point) {
+  return round(limit(x, lowest - Floats{}, highest - Floats{})) - (kRounded - zero_point);
+}
+
+// As kRounded - zero_point more than the code.
+ESPALIER_INLINE Ints requantize_rounded(Ints sum, Floats multiplier, const Requantization& r) {
+  return round(limit(__builtin_convertvector(sum, Floats) * multiplier,
+                     static_cast<float>(r.lowest - r.zero_point) - Floats{},
+                     static_cast<float>(r.highest - r.zero_point) - Floats{}));
 }
 ESPALIER_INLINE Ints requantize(Ints sum, Floats multiplier, const Requantization& r) {
-  return round_to_code(__builtin_convertvector(sum, Floats) * multiplier,
-                       static_cast<float>(r.lowest - r.zero_point),
-                       static_cast<float>(r.highest - r.zero_point), r.zero_point);
+  return requantize_rounded(sum, multiplier, r) - (kRounded - r.zero_point);
 }
 
 ESPALIER_INLINE void store_numbers(real* out, Floats x) {
@@ -186,10 +200,13 @@ using FourSums = Ints[kCodeChannels][kIntVectors];
 
 ESPALIER_INLINE void store_codes(const FourSums& sums, int channel, const Requantization& r,
                                  std::uint8_t* out) {
+  // Four codes are a word; what each has too much is taken away from all of it.
+  const auto excess =
+      static_cast<std::int32_t>(static_cast<std::uint32_t>(kRounded - r.zero_point) * 0x01010101u);
   for (int v = 0; v < kIntVectors; ++v) {
-    Ints word{};
+    Ints word = -excess - Ints{};
     for (int t = 0; t < kCodeChannels; ++t) {
-      word |= requantize(sums[t][v], r.multiplier[channel + t] - Floats{}, r) << (8 * t);
+      word += requantize_rounded(sums[t][v], r.multiplier[channel + t] - Floats{}, r) << (8 * t);
     }
     store_as(out + v * ESPALIER_VECTOR_BYTES, word);
   }
@@ -561,11 +578,8 @@ inline void add_codes(std::int64_t size, const std::uint8_t* a, const std::uint8
   const Floats low = static_cast<float>(s.lowest - s.zero_point) - Floats{};
   const Floats high = static_cast<float>(s.highest - s.zero_point) - Floats{};
   for (std::int64_t i = 0; i < size; i += kIntWidth) {
-    Floats x = (number(a + i, s.zero_a, s.scale_a) + number(b + i, s.zero_b, s.scale_b)) / s.scale;
-    x = x > low ? x : low;
-    x = x < high ? x : high;
-    const Floats sum = x + static_cast<float>(s.zero_point);
-    const Ints code = reinterpret_cast<Ints>(sum + 12582912.0f) - 0x4b400000;
+    const Floats x = (number(a + i, s.zero_a, s.scale_a) + number(b + i, s.zero_b, s.scale_b)) / s.scale;
+    const Ints code = round(limit(x, low, high) + static_cast<float>(s.zero_point)) - kRounded;
     store_as(out + i, __builtin_convertvector(code, QuarterBytes));
   }
 }
