@@ -490,6 +490,8 @@ inline void gather_taps(const ConvShape& s, int zero_point, const std::uint8_t* 
   const int at_once = pixels_at_once<L>(s.stride_width);
   for (int first = 0; first < taps; first += kCodeChannels) {
     const int count = std::min(kCodeChannels, taps - first);
+    const bool one_channel =
+        s.in_channels == 1 && count == kCodeChannels;  // the usual case, without questions
     int shift[kCodeChannels] = {}, channel[kCodeChannels] = {};
     for (int t = 0; t < count; ++t) {
       shift[t] = (first + t) / s.in_channels * s.dilation_width - s.pad_left;
@@ -505,6 +507,17 @@ inline void gather_taps(const ConvShape& s, int zero_point, const std::uint8_t* 
         const int begin = x * s.stride_width + shift[0], end = x * s.stride_width + shift[count - 1];
         step = inside && begin >= 0 && end + at_once <= s.in_width ? at_once : 1;
         Ints words[kIntVectors] = {};
+        if (one_channel && inside && begin >= 0 && end + step <= s.in_width) {
+          const std::uint8_t* p = row + std::int64_t{begin} * kPixelBytes<L>;
+          const std::int64_t next = std::int64_t{s.dilation_width} * kPixelBytes<L>;
+          for (int v = 0; v < kIntVectors; ++v, p += ESPALIER_VECTOR_BYTES) {
+            words[v] = move_channel(load_as<Ints>(p), 0, 0) | move_channel(load_as<Ints>(p + next), 0, 1) |
+                       move_channel(load_as<Ints>(p + 2 * next), 0, 2) |
+                       move_channel(load_as<Ints>(p + 3 * next), 0, 3);
+          }
+          std::memcpy(out + std::int64_t{x} * kPixelBytes<L>, words, sizeof(words));
+          continue;
+        }
         for (int t = 0; t < count; ++t) {
           const int column = x * s.stride_width + shift[t];
           const bool there = inside && column >= 0 && column < s.in_width;
