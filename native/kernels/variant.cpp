@@ -48,6 +48,7 @@ constexpr Kernels kSingle{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                           .scale_shift = single_scale_shift,
                           .add = add,
                           .quantize_forward = quantize_forward,
+                          .integer = kIntegerKernels<1>,
                           .conv_scratch = single_conv_scratch,
                           .conv_arrange = single_conv_arrange};
 
@@ -82,7 +83,7 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .update = update,
                                  .sum_of_squares = sum_of_squares,
                                  .multiply_adds = multiply_adds,
-                                 .integer = kIntegerKernels,
+                                 .integer = kIntegerKernels<kLanes>,
                                  .single = &kSingle};
 
 }  // namespace espalier::ESPALIER_VARIANT

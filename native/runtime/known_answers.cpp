@@ -30,10 +30,10 @@ bool multiplies(const IntegerKernels& kernels) {
                                                 127, -127, 1,   -1,  0,    64,   -3,   100};
   constexpr std::array<std::uint8_t, 7> kCodes{255, 0, 127, 128, 129, 200, 1};
   alignas(64) std::array<std::uint8_t, kMaxLanes * 4> in{};
-  alignas(64) std::array<std::int16_t, 64> packed{};
+  alignas(64) std::array<std::int16_t, kMaxLanes * 4> packed{};
   alignas(64) std::array<real, kMaxLanes * 4> out{};
-  const std::array<std::int32_t, 8> start{5, -7, 0, 1, 0, 0, 0, 0};
-  const std::array<float, 8> multiplier{1, 1, 1, 1, 0, 0, 0, 0};
+  const std::array<std::int32_t, 4 + kMoreChannels> start{5, -7, 0, 1};
+  const std::array<float, 4 + kMoreChannels> multiplier{1, 1, 1, 1};
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = kCodes[i * (i + 3) % kCodes.size()];
   kernels.conv_pack(shape, kWeight.data(), packed.data());
   kernels.conv_to_numbers(shape, in.data(), packed.data(),
