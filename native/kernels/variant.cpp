@@ -48,7 +48,6 @@ constexpr Kernels kSingle{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                           .scale_shift = single_scale_shift,
                           .add = add,
                           .quantize_forward = quantize_forward,
-                          .integer = kIntegerKernels<1>,
                           .conv_scratch = single_conv_scratch,
                           .conv_arrange = single_conv_arrange};
 
@@ -83,7 +82,10 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .update = update,
                                  .sum_of_squares = sum_of_squares,
                                  .multiply_adds = multiply_adds,
-                                 .integer = kIntegerKernels<kLanes>,
                                  .single = &kSingle};
+
+// For blocks and for single images. Not in the table above: whoever only trains does without them.
+extern const IntegerKernels* const* const kIntegers[2];
+constinit const IntegerKernels* const* const kIntegers[2] = {kIntegerKernels<kLanes>, kIntegerKernels<1>};
 
 }  // namespace espalier::ESPALIER_VARIANT

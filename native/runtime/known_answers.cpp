@@ -6,7 +6,39 @@
 #include "kernels/integer_kernels.h"
 
 namespace espalier {
+
+#define ESPALIER_DECLARE(variant)                         \
+  namespace variant {                                     \
+  extern const IntegerKernels* const* const kIntegers[2]; \
+  }
+#if defined(ESPALIER_HAS_RELAXED)
+ESPALIER_DECLARE(relaxed)
+#else
+ESPALIER_DECLARE(plain)
+#endif
+#if defined(ESPALIER_HAS_AVX)
+ESPALIER_DECLARE(avx2)
+ESPALIER_DECLARE(avx512)
+#endif
+
 namespace {
+
+// For blocks of images, and for single ones.
+struct Variant {
+  std::string_view name;
+  const IntegerKernels* const* const* integers;
+};
+constexpr Variant kVariants[] = {
+#if defined(ESPALIER_HAS_RELAXED)
+    {"relaxed", relaxed::kIntegers},
+#else
+    {"plain", plain::kIntegers},
+#endif
+#if defined(ESPALIER_HAS_AVX)
+    {"avx2", avx2::kIntegers},
+    {"avx512", avx512::kIntegers},
+#endif
+};
 
 // Four channels of the highest and the lowest codes and weights against the definition.
 bool multiplies(const IntegerKernels& kernels) {
@@ -51,8 +83,12 @@ bool multiplies(const IntegerKernels& kernels) {
 }  // namespace
 
 const IntegerKernels& integer_kernels(const Kernels& kernels) {
-  for (const IntegerKernels* const* candidate = kernels.integer; *candidate; ++candidate) {
-    if (multiplies(**candidate)) return **candidate;
+  for (const Variant& variant : kVariants) {
+    if (variant.name != kernels.name) continue;
+    for (const IntegerKernels* const* candidate = variant.integers[kernels.lanes == 1 ? 1 : 0]; *candidate;
+         ++candidate) {
+      if (multiplies(**candidate)) return **candidate;
+    }
   }
   throw Error(ErrorCode::kUnsupported, "kernels", "integer products with known results came out wrong");
 }
