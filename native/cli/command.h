@@ -21,6 +21,7 @@ Command add_eval(CLI::App& espalier);
 Command add_predict(CLI::App& espalier);
 Command add_inspect(CLI::App& espalier);
 std::vector<Command> add_passes(CLI::App& espalier);  // quantize, prune, … (compress/table.cpp)
+Command add_compress(CLI::App& espalier);
 Command add_generate(CLI::App& espalier);
 Command add_schema(CLI::App& espalier);
 Command add_bench(CLI::App& espalier);

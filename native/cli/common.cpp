@@ -130,9 +130,23 @@ std::string DataOptions::words() const {
   return text;
 }
 
-Checkpoint open_checkpoint(const std::string& path) {
+ModelFile open_model(const std::string& path) {
   const std::vector<std::uint8_t> bytes = read_file(path);
-  return load_checkpoint({path, bytes});
+  return load_model_file({path, bytes});
+}
+
+const FileFormat& format_of_out(const std::string& out) {
+  if (out.empty()) throw Error(ErrorCode::kArgument, "--out", "is missing; give the name of the new file");
+  if (const FileFormat* format = format_of_path(out)) return *format;
+  const std::string ending = fs::path(out).extension().string();
+  std::string endings;
+  for (const FileFormat& format : file_formats()) {
+    endings += (endings.empty() ? "" : ", ") + std::string(format.extension);
+  }
+  throw Error(ErrorCode::kArgument, "--out",
+              "is \"" + out + "\", whose ending " +
+                  (ending.empty() ? "is missing" : "\"" + ending + "\" names no format that can be written") +
+                  "; end it in " + endings);
 }
 
 nlohmann::json open_spec(const std::string& model, const Dataset* dataset, const char* option) {

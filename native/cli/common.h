@@ -10,7 +10,7 @@
 
 #include "core/thread_pool.h"
 #include "data/dataset.h"
-#include "io/checkpoint.h"
+#include "io/model_file.h"
 #include "kernels/kernels.h"
 
 namespace espalier::cli {
@@ -50,8 +50,10 @@ struct DataOptions {
   bool source_ = false;
 };
 
-// A model file with its training, if it holds one.
-Checkpoint open_checkpoint(const std::string& path);
+// A model file of any format.
+ModelFile open_model(const std::string& path);
+// The format that the ending of --out names. Error{kArgument} when it is missing or names none.
+const FileFormat& format_of_out(const std::string& out);
 
 // The spec that a preset's name or the path of a JSON file stands for, a preset fitted to `dataset` when
 // there is one. Error{kArgument} at `option` if it is neither.

@@ -71,10 +71,10 @@ void print_table(const EvaluationResult& result, const Dataset& dataset, const s
 }
 
 int run(const EvalOptions& options) {
-  const Checkpoint checkpoint = open_checkpoint(options.model);
-  const Model& model = *checkpoint.model;
+  const ModelFile file = open_model(options.model);
+  const Model& model = *file.model;
   std::uint64_t seed = TrainingConfig{}.seed;
-  if (checkpoint.training) seed = checkpoint.training->config.seed;
+  if (file.training) seed = file.training->config.seed;
   if (options.seed_given->count() > 0) seed = options.seed;
   const Dataset dataset = options.data.open(seed);
   check_fits(model.graph, dataset);

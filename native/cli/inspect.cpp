@@ -40,20 +40,20 @@ bool is_compressed(const Graph& graph, const Model& model) {
   return !model.parameters.mask.empty() || std::any_of(graph.nodes.begin(), graph.nodes.end(), quantized);
 }
 
-// A preset's name, a SPEC.json, or a model file (there, a length's high bytes, which are zero, come first).
+// A preset's name, a SPEC.json, or a model file: what a format recognises, or no text.
 Subject open(const std::string& name) {
   std::error_code ignored;
   if (!find_preset(name) && std::filesystem::exists(name, ignored)) {
     const std::vector<std::uint8_t> bytes = read_file(name);
     const std::size_t start = std::min<std::size_t>(bytes.size(), 8);
-    if (start == 0 || std::memchr(bytes.data(), 0, start)) {
-      Checkpoint checkpoint = load_checkpoint({name, bytes});
-      const Model& model = *checkpoint.model;
+    if (start == 0 || std::memchr(bytes.data(), 0, start) || recognised_format(bytes)) {
+      ModelFile file = load_model_file({name, bytes});
+      const Model& model = *file.model;
       std::string sha256 = sha256_hex(weight_bytes(model));
       ModelSize size = measure(model);
       const bool compressed = is_compressed(model.graph, model);
-      return {std::move(checkpoint.model->graph), std::move(checkpoint.training), std::move(sha256),
-              std::move(size), compressed};
+      return {std::move(file.model->graph), std::move(file.training), std::move(sha256), std::move(size),
+              compressed};
     }
   }
   return {compile(open_spec(name, nullptr, "MODEL")), std::nullopt, "", std::nullopt};

@@ -54,6 +54,7 @@ int run(int argc, char** argv) {
       "Exit status: 0 done, 1 failed, 2 the call is wrong. See espalier COMMAND --help.");
   std::vector<Command> commands{add_train(app), add_eval(app), add_predict(app), add_inspect(app)};
   for (Command& pass : add_passes(app)) commands.push_back(std::move(pass));
+  commands.push_back(add_compress(app));
   commands.push_back(add_generate(app));
   commands.push_back(add_schema(app));
   commands.push_back(add_bench(app));

@@ -75,10 +75,10 @@ Subject from_file(const PredictOptions& options, const Graph& graph) {
   return subject;
 }
 
-Subject from_dataset(const PredictOptions& options, const Checkpoint& checkpoint) {
-  const std::uint64_t seed = checkpoint.training ? checkpoint.training->config.seed : TrainingConfig{}.seed;
+Subject from_dataset(const PredictOptions& options, const ModelFile& file) {
+  const std::uint64_t seed = file.training ? file.training->config.seed : TrainingConfig{}.seed;
   const Dataset dataset = open_dataset(options.data, seed);
-  check_fits(checkpoint.model->graph, dataset);
+  check_fits(file.model->graph, dataset);
   if (options.index < 0 || options.index >= dataset.test.count()) {
     throw Error(ErrorCode::kArgument, "--index",
                 "must be from 0 to " + std::to_string(dataset.test.count() - 1) + ", found " +
@@ -117,10 +117,9 @@ int run(const PredictOptions& options) {
   if (options.data.empty() && options.index_given->count() > 0) {
     throw Error(ErrorCode::kArgument, "--index", "needs --data");
   }
-  const Checkpoint checkpoint = open_checkpoint(options.model);
-  const Model& model = *checkpoint.model;
-  Subject subject =
-      options.image.empty() ? from_dataset(options, checkpoint) : from_file(options, model.graph);
+  const ModelFile file = open_model(options.model);
+  const Model& model = *file.model;
+  Subject subject = options.image.empty() ? from_dataset(options, file) : from_file(options, model.graph);
   if (options.invert) {
     for (std::uint8_t& pixel : subject.pixels) pixel = static_cast<std::uint8_t>(255 - pixel);
   }

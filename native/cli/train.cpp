@@ -69,7 +69,7 @@ class Training {
       const nlohmann::json spec = open_spec(options_.model, &dataset_);
       model_ = Model::create(spec, config_.seed, &dataset_);
     } else {
-      Checkpoint checkpoint = open_checkpoint(options_.resume);
+      ModelFile checkpoint = open_model(options_.resume);
       if (!checkpoint.training) {
         throw Error(ErrorCode::kModel, options_.resume,
                     "holds a model but no training, so there is nothing to resume");

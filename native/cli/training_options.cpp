@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "compress/finetune.h"
 #include "core/error.h"
 #include "data/augment.h"
 #include "train/tables.h"
@@ -39,9 +40,6 @@ constexpr TrainingOption kOptions[] = {
     {"--layer-rates", "layer_rates", OptionKind::kList,
      "Factors on the learning rate of some layers: \"conv1=0.1\""},
 };
-
-// Where a model that is trained already begins: below its first rate, at momentum's 0.01.
-constexpr double kFineTuningRate = 0.5;
 
 std::string summary_of(const TrainingOption& option, TrainingUse use) {
   const std::string_view field = option.field;

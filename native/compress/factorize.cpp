@@ -138,12 +138,19 @@ nlohmann::json defaults() {
   return describe_config(kFields, &options);
 }
 
+nlohmann::json complete(const nlohmann::json& given) {
+  FactorizeOptions options;
+  read_config(kFields, given, &options);
+  return write_config(kFields, &options);
+}
+
 }  // namespace
 
 constinit const PassType kFactorizePass{.name = "factorize",
                                         .summary = "Layers of low rank become products of two thinner ones.",
                                         .fields = kFields,
                                         .start = start,
-                                        .defaults = defaults};
+                                        .defaults = defaults,
+                                        .complete = complete};
 
 }  // namespace espalier

@@ -30,6 +30,9 @@ Work fine_tune(Model& model, const PassContext& context, TrainingConfig config,
 Work fine_tune_control(const Model& original, PassContext& context, TrainingConfig config,
                        TrainingTerms terms = {});
 
+// Of the optimizer's learning rate, where fine-tuning begins: below a fresh network's, at momentum's 0.01.
+inline constexpr double kFineTuningRate = 0.5;
+
 // The frame of a pass. At its beginning: what the report says of the model as it is.
 Work begin_report(PassContext& context, std::string_view pass);
 // Trains what the pass left by `config` and, unless `original` is null, the control as long by

@@ -48,6 +48,8 @@ struct PassType {
   // Errors: Error{kArgument} naming the field; Error{kData}, Error{kSpec}.
   Work (*start)(PassContext& context, const nlohmann::json& options);
   nlohmann::json (*defaults)();  // describe_config of the fields
+  // All options: those of `given`, which are checked, and the defaults. Errors as those of read_config.
+  nlohmann::json (*complete)(const nlohmann::json& given);
 };
 
 std::span<const PassType* const> pass_types();
@@ -57,5 +59,9 @@ extern const PassType kQuantizePass;   // compress/quantize/quantize.cpp
 extern const PassType kPrunePass;      // compress/prune/prune.cpp
 extern const PassType kFactorizePass;  // compress/factorize.cpp
 extern const PassType kTransferPass;   // compress/transfer.cpp
+extern const PassType kFineTunePass;   // compress/finetune_pass.cpp
+extern const PassType kFoldPass;       // compress/rewrites.cpp
+extern const PassType kSlimPass;       // compress/rewrites.cpp
+extern const PassType kRoundPass;      // compress/round.cpp
 
 }  // namespace espalier

@@ -69,13 +69,13 @@ json row_json(const LayerSize& row) {
       .take();
 }
 
-json size_json(const ModelSize& size) {
+}  // namespace
+
+json to_json(const ModelSize& size) {
   json layers = json::array();
   for (const LayerSize& layer : size.layers) layers.push_back(row_json(layer));
   return Fields()("layers", std::move(layers))("total", row_json(size.total)).take();
 }
-
-}  // namespace
 
 ModelSize measure(const Model& model) {
   ModelSize size;
@@ -114,8 +114,8 @@ std::int64_t revived_weights(const Model& model) {
 
 json to_json(const Report& report) {
   Fields fields;
-  fields("pass", report.pass)("model", report.model)("seed", report.seed)("before", size_json(report.before))(
-      "after", size_json(report.after));
+  fields("pass", report.pass)("model", report.model)("seed", report.seed)("before", to_json(report.before))(
+      "after", to_json(report.after));
   const auto add = [&](std::string_view name, const std::optional<Accuracy>& accuracy) {
     if (!accuracy) return;
     fields(name, Fields()("validation", accuracy->validation)("test", accuracy->test).take());

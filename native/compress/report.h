@@ -65,5 +65,6 @@ std::string to_table(const Report& report);  // for a terminal, lines of at most
 std::string to_csv(const Report& report);    // a header, a row for each layer, a row "total"
 // The fields of Report by name; accuracies that there are; notes as an object.
 nlohmann::json to_json(const Report& report);
+nlohmann::json to_json(const ModelSize& size);
 
 }  // namespace espalier

@@ -5,6 +5,8 @@
 
 #include "core/error.h"
 #include "core/heap_sort.h"
+#include "core/math.h"
+#include "core/number_text.h"
 #include "core/random.h"
 #include "ops/weights.h"
 
@@ -120,6 +122,18 @@ void share_weights(const Node& node, CodebookStart start, std::uint64_t seed, re
       }
     }
   }
+}
+
+std::vector<std::string> codebook_rates(const Graph& graph, const std::vector<std::string>& given) {
+  std::vector<std::string> rates;
+  for (const Node& node : graph.nodes) {
+    const QuantizationScheme* scheme = node.attributes.quantize.scheme;
+    if (!scheme || !scheme->codebook) continue;
+    const double shared = static_cast<double>(weight_of(node).size) / codebook_of(node)->size;
+    rates.push_back(node.name + "=" + shortened(1 / math::sqrt(std::max(shared, 1.0))));
+  }
+  rates.insert(rates.end(), given.begin(), given.end());
+  return rates;
 }
 
 }  // namespace espalier

@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/real.h"
+#include "graph/graph.h"
 #include "ops/node.h"
 
 namespace espalier {
@@ -29,5 +31,10 @@ std::vector<real> find_codebook(std::span<const real> values, int count, bool pi
 // Fills weight_codebook and weight_index of a layer whose scheme is codebook from its weights. `mask`,
 // parallel to the slab, may be null.
 void share_weights(const Node& node, CodebookStart start, std::uint64_t seed, real* value, const real* mask);
+
+// Factors on the learning rates of layers with codebooks, as TrainingConfig::layer_rates. The gradient of a
+// level is the sum over its weights. A learning rate that suits one weight is too large for many: smaller by
+// the root of how many share a level. What `given` says itself wins.
+std::vector<std::string> codebook_rates(const Graph& graph, const std::vector<std::string>& given);
 
 }  // namespace espalier

@@ -4,7 +4,8 @@
 namespace espalier {
 namespace {
 
-constexpr const PassType* kPasses[] = {&kQuantizePass, &kPrunePass, &kFactorizePass, &kTransferPass};
+constexpr const PassType* kPasses[] = {&kQuantizePass, &kPrunePass, &kFactorizePass, &kTransferPass,
+                                       &kFineTunePass, &kFoldPass,  &kSlimPass,      &kRoundPass};
 
 }  // namespace
 

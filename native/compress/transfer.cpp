@@ -415,6 +415,12 @@ json defaults() {
   return describe_config(kFields, &options);
 }
 
+json complete(const json& given) {
+  TransferOptions options;
+  read_config(kFields, given, &options);
+  return write_config(kFields, &options);
+}
+
 }  // namespace
 
 constinit const PassType kTransferPass{
@@ -422,6 +428,7 @@ constinit const PassType kTransferPass{
     .summary = "Takes weights, a structure or a teacher's knowledge from another model.",
     .fields = kFields,
     .start = start,
-    .defaults = defaults};
+    .defaults = defaults,
+    .complete = complete};
 
 }  // namespace espalier

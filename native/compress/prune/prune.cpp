@@ -391,12 +391,19 @@ nlohmann::json defaults() {
   return describe_config(kFields, &options);
 }
 
+nlohmann::json complete(const nlohmann::json& given) {
+  PruneOptions options;
+  read_config(kFields, given, &options);
+  return write_config(kFields, &options);
+}
+
 }  // namespace
 
 constinit const PassType kPrunePass{.name = "prune",
                                     .summary = "Makes the weights, rows or channels that matter least 0.",
                                     .fields = kFields,
                                     .start = start,
-                                    .defaults = defaults};
+                                    .defaults = defaults,
+                                    .complete = complete};
 
 }  // namespace espalier

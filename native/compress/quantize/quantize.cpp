@@ -189,20 +189,6 @@ std::string bits_note(const Graph& graph) {
   return note;
 }
 
-// The gradient of a codebook's level is the sum over its weights. A learning rate that suits one weight is
-// too large for many: smaller by the root of how many share a level. What `given` says itself wins.
-std::vector<std::string> codebook_rates(const Graph& graph, const std::vector<std::string>& given) {
-  std::vector<std::string> rates;
-  for (const Node& node : graph.nodes) {
-    const QuantizationScheme* scheme = node.attributes.quantize.scheme;
-    if (!scheme || !scheme->codebook) continue;
-    const double shared = static_cast<double>(weight_of(node).size) / codebook_of(node)->size;
-    rates.push_back(node.name + "=" + shortened(1 / math::sqrt(std::max(shared, 1.0))));
-  }
-  rates.insert(rates.end(), given.begin(), given.end());
-  return rates;
-}
-
 // Puts the ranges into the fake_quantize layers; returns what the report says about them.
 std::string set_ranges(Model& model, const Graph& before, std::span<const int> values,
                        std::span<const Histogram> histograms, int bits, RangeMethod method) {
@@ -302,6 +288,12 @@ nlohmann::json defaults() {
   return describe_config(kFields, &options);
 }
 
+nlohmann::json complete(const nlohmann::json& given) {
+  QuantizeOptions options;
+  read_config(kFields, given, &options);
+  return write_config(kFields, &options);
+}
+
 }  // namespace
 
 constinit const PassType kQuantizePass{
@@ -309,6 +301,7 @@ constinit const PassType kQuantizePass{
     .summary = "Weights and features on coarse grids, after training or during it.",
     .fields = kFields,
     .start = start,
-    .defaults = defaults};
+    .defaults = defaults,
+    .complete = complete};
 
 }  // namespace espalier

@@ -1,0 +1,67 @@
+#include "io/model_file.h"
+
+#include "core/config_fields.h"
+#include "core/error.h"
+
+namespace espalier {
+namespace {
+
+// A length of less than 2^32, then JSON.
+bool is_safetensors(std::span<const std::uint8_t> bytes) {
+  return bytes.size() > 8 && bytes[8] == '{' && bytes[4] == 0 && bytes[5] == 0 && bytes[6] == 0 &&
+         bytes[7] == 0;
+}
+
+ModelFile load_safetensors(const NamedBytes& file) {
+  Checkpoint checkpoint = load_checkpoint(file);
+  ModelFile result;
+  result.model = std::move(checkpoint.model);
+  result.training = std::move(checkpoint.training);
+  return result;
+}
+
+std::vector<std::uint8_t> save_safetensors(const Model& model, const ModelNotes&) {
+  return save_model(model);
+}
+
+constexpr FileFormat kFormats[] = {
+    {"safetensors", ".safetensors", "float weights, masks and grids, for training and for Python",
+     is_safetensors, load_safetensors, save_safetensors},
+};
+
+}  // namespace
+
+std::span<const FileFormat> file_formats() { return kFormats; }
+
+const FileFormat& find_file_format(std::string_view name) {
+  for (const FileFormat& format : kFormats) {
+    if (format.name == name) return format;
+  }
+  throw Error(ErrorCode::kArgument, "format",
+              "is \"" + std::string(name) + "\", but the formats are " + names_of(file_formats()));
+}
+
+const FileFormat* format_of_path(std::string_view path) {
+  for (const FileFormat& format : kFormats) {
+    if (path.ends_with(format.extension)) return &format;
+  }
+  return nullptr;
+}
+
+const FileFormat* recognised_format(std::span<const std::uint8_t> bytes) {
+  for (const FileFormat& format : kFormats) {
+    if (format.recognises && format.recognises(bytes)) return &format;
+  }
+  return nullptr;
+}
+
+ModelFile load_model_file(const NamedBytes& file) {
+  // The oldest format's reader says what is missing.
+  const FileFormat* format = recognised_format(file.bytes);
+  if (!format) format = &kFormats[0];
+  ModelFile result = format->load(file);
+  result.format = format->name;
+  return result;
+}
+
+}  // namespace espalier
