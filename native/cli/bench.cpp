@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "bench/measure.h"
+#include "bench/measure_inference.h"
 #include "cli/command.h"
 #include "cli/common.h"
 
@@ -13,6 +14,7 @@ struct BenchOptions {
   std::string model = "lenet5";
   MeasureOptions measure;
   EngineOptions engine;
+  bool inference = false;
   bool json = false;
 };
 
@@ -48,13 +50,34 @@ void print_table(const nlohmann::json& result) {
   for (const auto& row : result["others"]) print_row(row["kernel"], row, width);
 }
 
+void print_inference(const nlohmann::json& r) {
+  const auto row = [&](const char* name, const nlohmann::json& microseconds) {
+    std::cout << std::left << std::setw(34) << name << std::right << std::setw(10) << fixed(microseconds, 2)
+              << '\n';
+  };
+  std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", "
+            << r["integer_kernels"].get<std::string>() << ": int8 runs " << fixed(r["speedup"], 2)
+            << " times as fast as float at batch " << r["batch_size"] << "\n\n";
+  std::cout << std::left << std::setw(34) << "" << "  us/image\n";
+  row("float", r["float_microseconds"]);
+  row("int8", r["int8_microseconds"]);
+  row("float, an image by itself", r["single_float_microseconds"]);
+  row("int8, an image by itself", r["single_int8_microseconds"]);
+  for (const auto& layer : r["layers"]) {
+    row(("  int8 " + layer["layer"].get<std::string>()).c_str(), layer["microseconds_per_image"]);
+  }
+}
+
 int run(const BenchOptions& options) {
   const nlohmann::json spec = open_spec(options.model, nullptr, "MODEL");
   MeasureOptions measure = options.measure;
   measure.threads = options.engine.threads;
-  const nlohmann::json result = measure_training(spec, options.engine.select(), measure);
+  const auto measured = options.inference ? measure_inference : measure_training;
+  const nlohmann::json result = measured(spec, options.engine.select(), measure);
   if (options.json) {
     std::cout << dump(result, 2) << '\n';
+  } else if (options.inference) {
+    print_inference(result);
   } else {
     print_table(result);
   }
@@ -82,6 +105,8 @@ Command add_bench(CLI::App& espalier) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
       ->type_name("Q");
+  app->add_flag("--inference", options->inference,
+                "Measure inference, 8 bits beside floats, instead of training");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of a table");
   app->footer(

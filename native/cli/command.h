@@ -22,6 +22,9 @@ Command add_predict(CLI::App& espalier);
 Command add_inspect(CLI::App& espalier);
 std::vector<Command> add_passes(CLI::App& espalier);  // quantize, prune, … (compress/table.cpp)
 Command add_compress(CLI::App& espalier);
+Command add_sweep(CLI::App& espalier);
+Command add_export(CLI::App& espalier);
+Command add_import(CLI::App& espalier);
 Command add_generate(CLI::App& espalier);
 Command add_schema(CLI::App& espalier);
 Command add_bench(CLI::App& espalier);

@@ -35,6 +35,15 @@ std::string place_of(const Pipeline& pipeline, std::size_t pass) {
          std::string(pipeline.passes[pass].type->name) + ": ";
 }
 
+json parts_json(const std::vector<FilePart>& parts) {
+  json list = json::array();
+  for (const FilePart& part : parts) {
+    list.push_back(
+        Fields()("name", part.name)("bytes", part.bytes)("entropy_bytes", part.entropy_bytes).take());
+  }
+  return list;
+}
+
 int run(const CompressOptions& options) {
   const Stopwatch stopwatch;
   const FileFormat& format = format_of_out(options.out);
@@ -87,8 +96,9 @@ int run(const CompressOptions& options) {
 
   const json pipeline_json = to_json(pipeline);
   const std::string text = dump(pipeline_json);
+  std::vector<FilePart> parts;
   const std::vector<std::uint8_t> bytes =
-      format.save(*context.model, {.labels = dataset.class_names, .pipeline = text});
+      format.save(*context.model, {.labels = dataset.class_names, .pipeline = text, .parts = &parts});
   save(options.out, bytes);
   const double seconds = stopwatch.seconds();
   if (options.json) {
@@ -96,8 +106,8 @@ int run(const CompressOptions& options) {
     object.update(
         Fields()("model", context.model->graph.name)("data", options.data.data)("source", options.model)(
             "options", pipeline_json)("file", options.out)("format", format.name)("file_bytes", bytes.size())(
-            "weights_sha256", sha256_hex(weight_bytes(*context.model)))("kernels", context.kernels.name)(
-            "threads", pool.threads())("seconds", seconds)
+            "file_parts", parts_json(parts))("weights_sha256", sha256_hex(weight_bytes(*context.model)))(
+            "kernels", context.kernels.name)("threads", pool.threads())("seconds", seconds)
             .take());
     std::cout << dump(object, 2) << '\n';
     return kDone;

@@ -1,10 +1,13 @@
-// espalier eval: accuracy, loss and confusions of a model file on a dataset.
+// espalier eval: accuracy, loss and confusions of a model file on a dataset, in the form in which it is
+// stored, and what that form is.
 #include <algorithm>
+#include <filesystem>
 #include <iomanip>
 #include <iostream>
 
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/measure_file.h"
 #include "cli/progress.h"
 #include "core/error.h"
 #include "train/trainer.h"
@@ -16,6 +19,8 @@ struct EvalOptions {
   std::string model;
   DataOptions data;
   std::string split = "test";
+  std::string runtime = "packed";
+  std::string weight_format;
   std::uint64_t seed = 0;
   CLI::Option* seed_given = nullptr;
   bool json = false;
@@ -47,6 +52,80 @@ ClassResult class_result(const EvaluationResult& result, int label, int classes)
     }
   }
   return row;
+}
+
+constexpr std::string_view kRuntimes[] = {"packed", "reference", "float"};
+
+// What ran, and what it gave.
+struct Execution {
+  EvaluationResult result;
+  double seconds = 0;
+  double microseconds = 0;  // for each image, on one thread
+  std::int64_t weight_bytes = 0;
+  std::vector<LayerExecution> layers;
+};
+
+Execution execute(const EvalOptions& options, const Model& model, const Dataset& dataset, const Split& split,
+                  const Kernels& kernels, ThreadPool& pool) {
+  Execution execution;
+  const Stopwatch stopwatch;
+  if (options.runtime == "float") {
+    execution.result = evaluate(model, dataset, split, kernels, pool);
+    execution.seconds = stopwatch.seconds();
+    ThreadPool one(1);
+    Predictor predictor(model, kernels, one);
+    execution.microseconds = microseconds_per_image(
+        dataset, model.graph.classes, [&](const std::uint8_t* images, int count, real* probabilities) {
+          predictor.predict(images, count, probabilities);
+        });
+    return execution;
+  }
+  const RuntimeOptions runtime{.reference = options.runtime == "reference", .format = options.weight_format};
+  PackedModel packed(model, kernels, pool, runtime);
+  PackedEvaluator evaluator(packed, dataset, split, pool);
+  while (evaluator.advance()) {
+  }
+  execution.result = evaluator.result();
+  execution.seconds = stopwatch.seconds();
+  execution.weight_bytes = packed.bytes();
+  execution.layers.assign(packed.layers().begin(), packed.layers().end());
+  ThreadPool one(1);
+  PackedModel single(model, kernels, one, runtime);
+  execution.microseconds = microseconds_per_image(single, dataset);
+  return execution;
+}
+
+nlohmann::json layers_json(const Execution& execution) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const LayerExecution& layer : execution.layers) {
+    layers.push_back({{"layer", layer.layer},
+                      {"type", layer.type},
+                      {"format", layer.format},
+                      {"bytes", layer.bytes},
+                      {"macs", layer.macs},
+                      {"density", layer.density},
+                      {"why", layer.why}});
+  }
+  return layers;
+}
+
+void print_layers(const Execution& execution) {
+  if (execution.layers.empty()) return;
+  std::size_t name = 5, format = 6;
+  for (const LayerExecution& layer : execution.layers) {
+    name = std::max(name, layer.layer.size());
+    format = std::max(format, layer.format.size());
+  }
+  std::cout << '\n'
+            << std::left << std::setw(static_cast<int>(name)) << "layer" << "  "
+            << std::setw(static_cast<int>(format)) << "format" << std::right << std::setw(12) << "bytes"
+            << std::setw(10) << "non-zero" << '\n';
+  for (const LayerExecution& layer : execution.layers) {
+    std::cout << std::left << std::setw(static_cast<int>(name)) << layer.layer << "  "
+              << std::setw(static_cast<int>(format)) << layer.format << std::right << std::setw(12)
+              << with_commas(layer.bytes) << std::setw(10) << percent(layer.density)
+              << (layer.why.empty() ? "" : "  " + layer.why) << '\n';
+  }
 }
 
 void print_table(const EvaluationResult& result, const Dataset& dataset, const std::string& split) {
@@ -84,11 +163,14 @@ int run(const EvalOptions& options) {
 
   const Kernels& kernels = options.engine.select();
   ThreadPool pool(options.engine.threads);
-  const Stopwatch stopwatch;
-  const EvaluationResult result = evaluate(model, dataset, split, kernels, pool);
-  const double seconds = stopwatch.seconds();
+  const Execution execution = execute(options, model, dataset, split, kernels, pool);
+  const EvaluationResult& result = execution.result;
+  const std::int64_t file_bytes = static_cast<std::int64_t>(std::filesystem::file_size(options.model));
   if (!options.json) {
     print_table(result, dataset, options.split);
+    print_layers(execution);
+    std::cout << '\n' << options.model << ": " << file.format << ", " << with_commas(file_bytes) << " bytes";
+    std::cout << ", " << fixed(execution.microseconds, 1) << " us an image on one thread\n";
     return kDone;
   }
   const int classes = dataset.classes();
@@ -110,8 +192,14 @@ int run(const EvalOptions& options) {
                      {"parameters", model.graph.parameter_count()},
                      {"kernels", kernels.name},
                      {"threads", pool.threads()},
-                     {"seconds", seconds},
-                     {"images_per_second", result.count / std::max(seconds, 1e-9)},
+                     {"runtime", options.runtime},
+                     {"format", file.format},
+                     {"file_bytes", file_bytes},
+                     {"weight_bytes", execution.weight_bytes},
+                     {"microseconds_per_image", execution.microseconds},
+                     {"layers", layers_json(execution)},
+                     {"seconds", execution.seconds},
+                     {"images_per_second", result.count / std::max(execution.seconds, 1e-9)},
                      {"weights_sha256", sha256_hex(weight_bytes(model))}},
                     2)
             << '\n';
@@ -137,12 +225,29 @@ Command add_eval(CLI::App& espalier) {
   options->seed_given =
       app->add_option("--seed", options->seed, "Seed of synthetic data; default: that of the training")
           ->type_name("N");
+  app->add_option(
+         "--runtime", options->runtime,
+         "packed: in the form that is stored; reference: the same arithmetic as plain loops; float: the "
+         "graph as it trains")
+      ->check(CLI::Validator(
+          [](const std::string& name) {
+            const bool known =
+                std::find(std::begin(kRuntimes), std::end(kRuntimes), name) != std::end(kRuntimes);
+            return known ? "" : "must be packed, reference or float, found \"" + name + "\"";
+          },
+          ""))
+      ->capture_default_str()
+      ->type_name("NAME");
+  app->add_option("--weight-format", options->weight_format,
+                  "Hold weights in this format of the packed runtime wherever it can")
+      ->type_name("NAME");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of a table");
   app->footer(
       "Examples:\n"
       "  espalier eval small.safetensors --data mnist\n"
-      "  espalier eval small.safetensors --data mnist --split validation --json");
+      "  espalier eval small.safetensors --data mnist --split validation --json\n"
+      "  espalier eval int8.espalier --data mnist --runtime reference");
   return {app, [options] { return run(*options); }};
 }
 

@@ -55,6 +55,9 @@ int run(int argc, char** argv) {
   std::vector<Command> commands{add_train(app), add_eval(app), add_predict(app), add_inspect(app)};
   for (Command& pass : add_passes(app)) commands.push_back(std::move(pass));
   commands.push_back(add_compress(app));
+  commands.push_back(add_sweep(app));
+  commands.push_back(add_export(app));
+  commands.push_back(add_import(app));
   commands.push_back(add_generate(app));
   commands.push_back(add_schema(app));
   commands.push_back(add_bench(app));

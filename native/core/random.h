@@ -20,6 +20,7 @@ enum class RandomStream : std::uint32_t {
   kRehearsal = 8,
   kCodebook = 9,
   kPruning = 10,
+  kSweep = 11,
 };
 
 constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,

@@ -7,15 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "core/named_bytes.h"
 #include "data/dataset.h"
 
 namespace espalier {
-
-// A file's name (for messages) and its bytes, already gunzipped.
-struct NamedBytes {
-  std::string name;
-  std::span<const std::uint8_t> bytes;
-};
 
 // Four IDX files (Y. LeCun's format). Images: type 0x08, 3 dimensions (count, height, width) or 4
 // (count, channels, height, width). Labels: type 0x08, 1 dimension, any number of classes up to

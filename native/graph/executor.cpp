@@ -65,6 +65,23 @@ void multiply(ThreadPool& pool, const aligned_vector<real>& mask, real* numbers)
   });
 }
 
+const real* make_effective(const Graph& graph, const Parameters& parameters, ThreadPool& pool,
+                           aligned_vector<real>& effective) {
+  const auto quantized = [](const Node& node) { return node.attributes.quantize.scheme != nullptr; };
+  const bool any = std::any_of(graph.nodes.begin(), graph.nodes.end(), quantized);
+  if (!any && parameters.mask.empty()) return parameters.value.data();
+  effective.assign(parameters.value.begin(), parameters.value.end());
+  const auto apply_mask = [&] { multiply(pool, parameters.mask, effective.data()); };
+  apply_mask();
+  if (!any) return effective.data();
+  pool.run(static_cast<int>(graph.nodes.size()), [&](int n, int) {
+    const Node& node = graph.nodes[static_cast<std::size_t>(n)];
+    if (quantized(node)) fake_quantize_weights(node, parameters.value.data(), effective.data());
+  });
+  apply_mask();  // a grid may not have a zero
+  return effective.data();
+}
+
 Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool, const PlanOptions& options)
     : graph_(options.keep_values ? graph : in_run_order(graph)), kernels_(kernels), pool_(pool) {
   PlanOptions with_threads = options;
@@ -80,24 +97,8 @@ Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
   predictions_.resize(images);
 }
 
-const real* Executor::make_effective(const Parameters& parameters) {
-  const auto quantized = [](const Node& node) { return node.attributes.quantize.scheme != nullptr; };
-  const bool any = std::any_of(graph_.nodes.begin(), graph_.nodes.end(), quantized);
-  if (!any && parameters.mask.empty()) return parameters.value.data();
-  effective_.assign(parameters.value.begin(), parameters.value.end());
-  const auto apply_mask = [&] { multiply(pool_, parameters.mask, effective_.data()); };
-  apply_mask();
-  if (!any) return effective_.data();
-  pool_.run(static_cast<int>(graph_.nodes.size()), [&](int n, int) {
-    const Node& node = graph_.nodes[static_cast<std::size_t>(n)];
-    if (quantized(node)) fake_quantize_weights(node, parameters.value.data(), effective_.data());
-  });
-  apply_mask();  // a grid may not have a zero
-  return effective_.data();
-}
-
 void Executor::prepare(const Parameters& parameters) {
-  weights_ = make_effective(parameters);
+  weights_ = make_effective(graph_, parameters, pool_, effective_);
   const auto nodes = static_cast<int>(graph_.nodes.size());
   pool_.run(plan_.training ? 2 * nodes : nodes, [&](int i, int) {
     const auto n = static_cast<std::size_t>(i % nodes);

@@ -30,6 +30,11 @@ struct Parameters {
 // numbers[i] *= mask[i] for as many as the mask has.
 void multiply(ThreadPool& pool, const aligned_vector<real>& mask, real* numbers);
 
+// What layers compute with: fake_quantize(mask · value) in `effective`, or the values themselves where there
+// is nothing to do.
+const real* make_effective(const Graph& graph, const Parameters& parameters, ThreadPool& pool,
+                           aligned_vector<real>& effective);
+
 // Uniform weights whose variance keeps that of the signal: 2 / fan_in before a rectifier (He et al.
 // 2015), 1 / fan_in elsewhere (LeCun et al. 1998); zero biases. Deterministic in the seed.
 void initialize(const Graph& graph, std::uint64_t seed, Parameters& parameters);
@@ -131,7 +136,6 @@ class Executor {
   void run_block(const Plan::Sweep& sweep, const Call& call, int block, int shard, int thread);
   void run_loss(const Plan::Step& step, const Call& call, int block, int valid, int thread);
   real* resolve(const Plan::Buffer& buffer, const Call& call, int block, int thread);
-  const real* make_effective(const Parameters& parameters);
   real* at(std::int64_t offset) { return offset < 0 ? nullptr : arena_.data() + offset; }
   BatchContext batch_context(int node, const Call& call, Parameters& parameters);
 

@@ -1,3 +1,4 @@
+// A spec as JSON, read and written. What it describes is put together in graph/assemble.cpp.
 #include "graph/graph.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/json_fields.h"
+#include "graph/assemble.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 
@@ -258,14 +260,6 @@ std::vector<int> read_inputs(const json& layer, const Graph& graph, const Node& 
     }
     inputs.push_back(static_cast<int>(at - graph.nodes.begin()) + 1);
   }
-  const int count = static_cast<int>(inputs.size());
-  if (count < node.op->min_inputs || count > node.op->max_inputs) {
-    fail(node.name + ".inputs",
-         "names " + std::to_string(count) + " layers; " + std::string(node.op->name) + " takes " +
-             (node.op->min_inputs == node.op->max_inputs
-                  ? std::to_string(node.op->min_inputs)
-                  : std::to_string(node.op->min_inputs) + " to " + std::to_string(node.op->max_inputs)));
-  }
   return inputs;
 }
 
@@ -294,7 +288,6 @@ void read_layer(const json& layer, Graph& graph) {
   const std::string position = "layers[" + std::to_string(index) + "]";
   const json& type = required(layer, "type", position);
   Node node;
-  node.index = static_cast<std::uint32_t>(index);
   node.op = type.is_string() ? find_op(type.get<std::string>()) : nullptr;
   if (!node.op) {
     fail(position + ".type", "unknown layer " + shown(type) + "; the layers are " + joined(layer_names()));
@@ -303,58 +296,10 @@ void read_layer(const json& layer, Graph& graph) {
   if (name != layer.end() && (!name->is_string() || name->get<std::string>().empty())) {
     fail(position + ".name", "must be a text, found " + shown(*name));
   }
-  node.name =
-      name != layer.end() ? name->get<std::string>() : std::string(node.op->name) + std::to_string(index + 1);
-  if (node.name == "input") fail(position + ".name", "\"input\" is the image's own name");
-  for (const Node& other : graph.nodes) {
-    if (other.name == node.name) {
-      fail(position + ".name", "\"" + node.name + "\" is the name of two layers");
-    }
-  }
+  node.name = name != layer.end() ? name->get<std::string>() : automatic_name(*node.op, index);
   node.inputs = read_inputs(layer, graph, node);
-  for (const int input : node.inputs) node.in_shapes.push_back(graph.value_shape(input));
   read_fields(layer, node);
-  if (node.attributes.units == Attributes::kClasses) node.attributes.units = graph.classes;
-  node.op->configure(node);
-  graph.nodes.push_back(std::move(node));
-}
-
-// Slab order: parameters with sharded gradients, the other trainable ones, running statistics.
-// Each starts on a multiple of 16 numbers.
-void place_parameters(Graph& graph) {
-  const auto place = [&](auto&& belongs) {
-    for (Node& node : graph.nodes) {
-      for (ParameterInfo& info : node.parameters) {
-        if (!belongs(node, info)) continue;
-        info.offset = graph.slab_size;
-        graph.slab_size += (info.size + 15) / 16 * 16;
-      }
-    }
-  };
-  place([](const Node& n, const ParameterInfo& p) { return p.trainable && n.op->sharded_gradient(); });
-  graph.sharded_size = graph.slab_size;
-  place([](const Node& n, const ParameterInfo& p) { return p.trainable && !n.op->sharded_gradient(); });
-  graph.trainable_size = graph.slab_size;
-  place([](const Node&, const ParameterInfo& p) { return !p.trainable; });
-}
-
-void check_output(const Graph& graph) {
-  const Node& last = graph.nodes.back();
-  if (last.out_shape != Shape{graph.classes, 1, 1}) {
-    fail(last.name, "is the last layer and gives " + to_string(last.out_shape) + ", but the model has " +
-                        std::to_string(graph.classes) +
-                        " classes; end with {\"type\": \"dense\", \"units\": \"classes\"}");
-  }
-  std::vector<bool> used(graph.nodes.size() + 1, false);
-  for (const Node& node : graph.nodes) {
-    for (const int input : node.inputs) used[static_cast<std::size_t>(input)] = true;
-  }
-  for (std::size_t i = 0; i + 1 < graph.nodes.size(); ++i) {
-    if (!used[i + 1]) {
-      fail(graph.nodes[i].name, "leads nowhere; name it in the \"inputs\" of a later layer or remove it");
-    }
-  }
-  if (graph.trainable_size == 0) fail("layers", "have no parameters, so there is nothing to train");
+  add_node(graph, std::move(node));
 }
 
 json pair_json(Pair pair) {
@@ -393,26 +338,6 @@ json field_json(const Attributes& attributes, const Field& field) {
 
 }  // namespace
 
-std::int64_t Graph::parameter_count() const {
-  std::int64_t count = 0;
-  for (const Node& node : nodes) count += node.parameter_count();
-  return count;
-}
-
-std::int64_t Graph::macs() const {
-  std::int64_t count = 0;
-  for (const Node& node : nodes) count += node.op->macs ? node.op->macs(node) : 0;
-  return count;
-}
-
-std::vector<const ParameterInfo*> Graph::parameters() const {
-  std::vector<const ParameterInfo*> list;
-  for (const Node& node : nodes) {
-    for (const ParameterInfo& info : node.parameters) list.push_back(&info);
-  }
-  return list;
-}
-
 Graph compile(const json& spec) {
   if (!spec.is_object()) fail("spec", "must be a JSON object, found " + shown(spec));
   for (const auto& [key, value] : spec.items()) {
@@ -427,11 +352,10 @@ Graph compile(const json& spec) {
   graph.classes = extent(spec, "classes", 2, 65536, "spec");
   const json& layers = required(spec, "layers", "spec");
   if (!layers.is_array() || layers.empty()) fail("layers", "must be a list with at least one layer");
-  if (layers.size() > 1000) fail("layers", "has more than 1,000 layers");
+  if (layers.size() > kMostLayers) fail("layers", "has more than 1,000 layers");
   graph.nodes.reserve(layers.size());
   for (const json& layer : layers) read_layer(layer, graph);
-  place_parameters(graph);
-  check_output(graph);
+  finish(graph);
   return graph;
 }
 

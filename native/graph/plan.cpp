@@ -4,52 +4,13 @@
 #include <limits>
 #include <map>
 
-#include "core/heap_sort.h"
+#include "graph/lifetime.h"
 #include "ops/op.h"
 
 namespace espalier {
 namespace {
 
 constexpr std::int64_t round_up(std::int64_t size) { return (size + 15) / 16 * 16; }
-
-// A piece of memory with a life [first, last], to be placed.
-struct Lifetime {
-  std::int64_t size = 0;
-  int first = std::numeric_limits<int>::max();
-  int last = -1;
-  std::int64_t offset = 0;
-
-  void touch(int time) {
-    first = std::min(first, time);
-    last = std::max(last, time);
-  }
-  bool overlaps(const Lifetime& other) const { return first <= other.last && other.first <= last; }
-};
-
-// Gives each lifetime the lowest offset that no living neighbour holds, largest first; returns the
-// size of the whole.
-std::int64_t place(std::vector<Lifetime*> lifetimes) {
-  heap_sort(lifetimes, [](const Lifetime* a, const Lifetime* b) {
-    return a->size != b->size ? a->size > b->size : a->first < b->first;
-  });
-  std::vector<Lifetime*> placed;  // sorted by offset
-  std::int64_t total = 0;
-  for (Lifetime* lifetime : lifetimes) {
-    std::int64_t offset = 0;
-    for (const Lifetime* other : placed) {
-      if (!lifetime->overlaps(*other)) continue;
-      if (offset + lifetime->size <= other->offset) break;
-      offset = std::max(offset, other->offset + other->size);
-    }
-    lifetime->offset = offset;
-    total = std::max(total, offset + lifetime->size);
-    placed.insert(
-        std::upper_bound(placed.begin(), placed.end(), lifetime,
-                         [](const Lifetime* a, const Lifetime* b) { return a->offset < b->offset; }),
-        lifetime);
-  }
-  return total;
-}
 
 // What a buffer holds.
 struct Key {

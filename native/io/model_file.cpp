@@ -24,9 +24,24 @@ std::vector<std::uint8_t> save_safetensors(const Model& model, const ModelNotes&
   return save_model(model);
 }
 
+ModelFile load_compressed(const NamedBytes& file) {
+  EspalierFile read = load_espalier(file);
+  ModelFile result;
+  result.model = std::move(read.model);
+  result.labels = std::move(read.labels);
+  result.pipeline = std::move(read.pipeline);
+  return result;
+}
+
+std::vector<std::uint8_t> save_compressed(const Model& model, const ModelNotes& notes) {
+  return save_espalier(model, notes.labels, notes.pipeline, notes.parts);
+}
+
 constexpr FileFormat kFormats[] = {
     {"safetensors", ".safetensors", "float weights, masks and grids, for training and for Python",
      is_safetensors, load_safetensors, save_safetensors},
+    {"espalier", ".espalier", "the compressed file: codes, masks and grids, entropy-coded", is_espalier,
+     load_compressed, save_compressed},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/checkpoint.h"
+#include "io/espalier_file.h"
 
 namespace espalier {
 
@@ -27,6 +28,7 @@ struct ModelFile {
 struct ModelNotes {
   std::span<const std::string> labels = {};
   std::string_view pipeline = {};
+  std::vector<FilePart>* parts = nullptr;  // takes the sizes of the file's parts, where the format knows them
 };
 
 struct FileFormat {

@@ -8,8 +8,11 @@
 
 #if defined(__wasm_simd128__)
 #include <wasm_simd128.h>
+#elif defined(__SSE2__)
+#include <immintrin.h>
 #endif
 
+#include "kernels/integer_kernels.h"
 #include "kernels/kernels.h"
 
 #define ESPALIER_STRING(x) #x
@@ -30,6 +33,8 @@ namespace espalier::ESPALIER_VARIANT {
 #include "kernels/pool.h"
 #include "kernels/single.h"
 #include "kernels/update.h"
+
+#include "kernels/integer.h"
 
 // Whole vectors reach no further than a feature map's memory does, so element-wise loops are shared.
 constexpr Kernels kSingle{.name = ESPALIER_NAME(ESPALIER_VARIANT),
@@ -77,6 +82,7 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .update = update,
                                  .sum_of_squares = sum_of_squares,
                                  .multiply_adds = multiply_adds,
+                                 .integer = kIntegerKernels,
                                  .single = &kSingle};
 
 }  // namespace espalier::ESPALIER_VARIANT

@@ -8,6 +8,7 @@
 #include "ops/configure.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
+#include "ops/shapes.h"
 #include "ops/weights.h"
 
 namespace espalier {
@@ -54,27 +55,6 @@ constexpr Field kFields[] = {
          "Grids that the weights fall on: scheme, bits, granularity, group_size, learned, pinned_zero."},
 };
 
-ConvShape shape_of(const Node& node) {
-  const Attributes& a = node.attributes;
-  const Shape& in = node.in_shape();
-  const Shape& out = node.out_shape;
-  return {.in_channels = in.channels,
-          .in_height = in.height,
-          .in_width = in.width,
-          .out_channels = out.channels,
-          .out_height = out.height,
-          .out_width = out.width,
-          .kernel_height = a.kernel.height,
-          .kernel_width = a.kernel.width,
-          .stride_height = a.stride.height,
-          .stride_width = a.stride.width,
-          .dilation_height = a.dilation.height,
-          .dilation_width = a.dilation.width,
-          .pad_top = a.padding.top,
-          .pad_left = a.padding.left,
-          .groups = a.groups};
-}
-
 void configure(Node& node) {
   Attributes& a = node.attributes;
   if (a.stride == Pair{0, 0}) a.stride = {1, 1};
@@ -98,17 +78,17 @@ void configure(Node& node) {
 }
 
 void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, Way way) {
-  pack_weights(node, shape_of(node), kernels, value, packed, way);
+  pack_weights(node, conv_shape(node), kernels, value, packed, way);
 }
 
 std::int64_t scratch_size(const Node& node, const Kernels& kernels) {
-  return kernels.conv_scratch ? kernels.conv_scratch(shape_of(node)) : 0;
+  return kernels.conv_scratch ? kernels.conv_scratch(conv_shape(node)) : 0;
 }
 
-void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }
+void forward(const BlockContext& c) { convolve(c, conv_shape(c.node)); }
 
 void backward(const BlockContext& c) {
-  const ConvShape shape = shape_of(c.node);
+  const ConvShape shape = conv_shape(c.node);
   convolve_back(c, shape);
   if (c.frozen) return;
   c.kernels.conv_weight_gradient(shape, c.in[0], c.grad_out, c.gradient + c.node.parameters[0].offset);

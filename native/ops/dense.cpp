@@ -8,6 +8,7 @@
 #include "ops/configure.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
+#include "ops/shapes.h"
 #include "ops/weights.h"
 
 namespace espalier {
@@ -29,24 +30,6 @@ constexpr Field kFields[] = {
          "Grids that the weights fall on: scheme, bits, granularity, group_size, learned, pinned_zero."},
 };
 
-ConvShape shape_of(const Node& node) {
-  return {.in_channels = node.in_shape().size(),
-          .in_height = 1,
-          .in_width = 1,
-          .out_channels = node.out_shape.channels,
-          .out_height = 1,
-          .out_width = 1,
-          .kernel_height = 1,
-          .kernel_width = 1,
-          .stride_height = 1,
-          .stride_width = 1,
-          .dilation_height = 1,
-          .dilation_width = 1,
-          .pad_top = 0,
-          .pad_left = 0,
-          .groups = 1};
-}
-
 void configure(Node& node) {
   const Attributes& a = node.attributes;
   node.out_shape = {a.units, 1, 1};
@@ -55,10 +38,10 @@ void configure(Node& node) {
 }
 
 void prepare(const Node& node, const Kernels& kernels, const real* value, real* packed, Way way) {
-  pack_weights(node, shape_of(node), kernels, value, packed, way);
+  pack_weights(node, conv_shape(node), kernels, value, packed, way);
 }
 
-void forward(const BlockContext& c) { convolve(c, shape_of(c.node)); }
+void forward(const BlockContext& c) { convolve(c, conv_shape(c.node)); }
 
 // The stash: transposed inputs [64][transposed_stride], then output gradients
 // [64 / lanes][units][lanes].
@@ -71,7 +54,7 @@ std::int64_t stash_size(const Node& node) {
 }
 
 void backward(const BlockContext& c) {
-  convolve_back(c, shape_of(c.node));
+  convolve_back(c, conv_shape(c.node));
   if (c.frozen) return;
   const int inputs = c.node.in_shape().size();
   const int units = c.node.out_shape.channels;

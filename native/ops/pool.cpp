@@ -2,6 +2,7 @@
 // in an average. A tie of maxima sends the gradient to the first in reading order.
 #include "ops/configure.h"
 #include "ops/op.h"
+#include "ops/shapes.h"
 
 namespace espalier {
 namespace {
@@ -38,30 +39,15 @@ void configure_global(Node& node) {
   node.out_shape = {in.channels, 1, 1};
 }
 
-PoolShape shape_of(const Node& node) {
-  const Attributes& a = node.attributes;
-  return {.channels = node.in_shape().channels,
-          .in_height = node.in_shape().height,
-          .in_width = node.in_shape().width,
-          .out_height = node.out_shape.height,
-          .out_width = node.out_shape.width,
-          .kernel_height = a.kernel.height,
-          .kernel_width = a.kernel.width,
-          .stride_height = a.stride.height,
-          .stride_width = a.stride.width,
-          .pad_top = a.padding.top,
-          .pad_left = a.padding.left};
-}
-
-void max_forward(const BlockContext& c) { c.kernels.max_pool_forward(shape_of(c.node), c.in[0], c.out); }
+void max_forward(const BlockContext& c) { c.kernels.max_pool_forward(pool_shape(c.node), c.in[0], c.out); }
 void max_backward(const BlockContext& c) {
   if (!c.grad_in[0]) return;
-  c.kernels.max_pool_backward(shape_of(c.node), c.in[0], c.out, c.grad_out, c.grad_in[0]);
+  c.kernels.max_pool_backward(pool_shape(c.node), c.in[0], c.out, c.grad_out, c.grad_in[0]);
 }
-void avg_forward(const BlockContext& c) { c.kernels.avg_pool_forward(shape_of(c.node), c.in[0], c.out); }
+void avg_forward(const BlockContext& c) { c.kernels.avg_pool_forward(pool_shape(c.node), c.in[0], c.out); }
 void avg_backward(const BlockContext& c) {
   if (!c.grad_in[0]) return;
-  c.kernels.avg_pool_backward(shape_of(c.node), c.grad_out, c.grad_in[0]);
+  c.kernels.avg_pool_backward(pool_shape(c.node), c.grad_out, c.grad_in[0]);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "data/dataset.h"
 #include "graph/executor.h"
 #include "graph/graph.h"
+#include "graph/model.h"
 #include "train/config.h"
 #include "train/optimizer.h"
 #include "train/tables.h"
@@ -24,17 +25,6 @@ namespace espalier {
 class Anchor;
 class Rehearsal;
 class Teacher;
-
-// A graph with its parameters: what is trained, evaluated, saved.
-struct Model {
-  Graph graph;
-  Parameters parameters;
-
-  explicit Model(Graph compiled) : graph(std::move(compiled)), parameters(graph) {}
-  // Fresh weights. `dataset` (may be null) gives the input normalisation if the spec has none.
-  static std::unique_ptr<Model> create(const nlohmann::json& spec, std::uint64_t seed,
-                                       const Dataset* dataset);
-};
 
 // Error{kData} if images or classes do not fit the model.
 void check_fits(const Graph& graph, const Dataset& dataset);

@@ -35,7 +35,7 @@ async function measure(build: string): Promise<Result[]> {
     // In a worker, as the engine runs in the page.
     const script = `new Promise((resolve, reject) => {
       const code = "import create from '" + location.origin + "/bench.mjs'; const lines = [];" +
-        "await create({ arguments: ${JSON.stringify([quantile, ...models]).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
+        "await create({ arguments: ${JSON.stringify(['training', quantile, ...models]).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
         "postMessage(lines.map((line) => JSON.parse(line)));";
       const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
       worker.onmessage = (event) => resolve(event.data);

@@ -1,0 +1,72 @@
+// The inner loops of compressed execution on integers, compiled beside the float ones for each kind of
+// processor.
+//
+// A *code map* is a block of feature maps as bytes, [channels / 4][height][width][lanes][4]: four
+// neighbouring channels of an image lie side by side, which is what a dot product of four wants. Channels
+// behind the last one hold anything; the weights that meet them are 0. A code stands for scale · (code -
+// zero_point).
+//
+// Sums are int32 and exact, so all variants give the same bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace espalier {
+
+inline constexpr int kCodeChannels = 4;
+inline constexpr int code_groups(int channels) { return (channels + kCodeChannels - 1) / kCodeChannels; }
+
+// What becomes of a sum, as in ONNX Runtime:
+//   code   = clamp(round_half_even(sum · multiplier[channel]) + zero_point, lowest, highest)
+//   number = sum · multiplier[channel]
+// All per channel, and filled up to a multiple of four.
+struct Requantization {
+  const std::int32_t* start;  // what a sum begins with: the bias, less the zero point's share
+  const float* multiplier;
+  int zero_point = 0;
+  int lowest = 0;
+  int highest = 255;
+};
+
+// The sum of two codes' numbers as a code: clamp(round_half_even(clamp((a + b) / scale) + zero_point)), where
+// a is scale_a · (code_a - zero_a). What ONNX Runtime's portable QLinearAdd computes (its x86 one rounds
+// otherwise).
+struct CodeSum {
+  float scale_a, scale_b, scale;
+  int zero_a, zero_b, zero_point;
+  int lowest, highest;
+};
+
+struct IntegerKernels {
+  std::string_view name;
+  int lanes;
+
+  // Convolution of a code map that has its padding around it already: pad_* are 0. weight: int8
+  // [out][in / groups][kh][kw], between -127 and 127. Groups of channels: all in one, or depthwise.
+  std::int64_t (*conv_packed_size)(const ConvShape&);  // bytes
+  void (*conv_pack)(const ConvShape&, const std::int8_t* weight, void* packed);
+  void (*conv_to_codes)(const ConvShape&, const std::uint8_t* in, const void* packed, const Requantization&,
+                        std::uint8_t* out);
+  // A block of numbers, [out][height][width][lanes].
+  void (*conv_to_numbers)(const ConvShape&, const std::uint8_t* in, const void* packed, const Requantization&,
+                          real* out);
+
+  void (*max_pool)(const PoolShape&, const std::uint8_t* in, std::uint8_t* out);
+  // The mean of a window of n pixels from its sum: multiplier[n - 1] is scale_in / (scale_out · n).
+  void (*average_pool)(const PoolShape&, int zero_point_in, const std::uint8_t* in, const Requantization&,
+                       std::uint8_t* out);
+  void (*add)(std::int64_t size, const std::uint8_t* a, const std::uint8_t* b, const CodeSum&,
+              std::uint8_t* out);
+
+  void (*to_codes)(const real* in, int channels, int pixels, float scale, int zero_point, int highest,
+                   std::uint8_t* out);
+  void (*to_numbers)(const std::uint8_t* in, int channels, int pixels, float scale, int zero_point,
+                     real* out);
+};
+
+// Those for a variant's register width; of several, the fastest that gives known answers here.
+const IntegerKernels& integer_kernels(const Kernels& kernels);
+
+}  // namespace espalier
