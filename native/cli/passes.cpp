@@ -286,18 +286,28 @@ const char* examples_of(const PassType& pass) {
   }
   if (&pass == &kFineTunePass) {
     return "Examples:\n"
+           "  espalier finetune sparse.safetensors --data mnist --out tuned.safetensors\n"
            "  espalier finetune sparse.safetensors --data mnist --epochs 3 --lr 0.005 --out "
            "tuned.safetensors\n"
            "  espalier finetune sparse.safetensors --data mnist --distillation 0.9 --out taught.safetensors";
   }
   if (&pass == &kFoldPass) {
-    return "Example:\n  espalier fold resnet.safetensors --data mnist --out folded.safetensors";
+    return "Examples:\n"
+           "  espalier fold resnet.safetensors --data mnist --out folded.safetensors\n"
+           "  espalier fold mobile.safetensors --data mnist --json --out folded.safetensors\n"
+           "  espalier fold resnet.safetensors --data synthetic --csv layers.csv --out folded.safetensors";
   }
   if (&pass == &kSlimPass) {
-    return "Example:\n  espalier slim pruned.safetensors --data mnist --out slim.safetensors";
+    return "Examples:\n"
+           "  espalier slim pruned.safetensors --data mnist --out slim.safetensors\n"
+           "  espalier slim pruned.safetensors --data mnist --json --out slim.safetensors\n"
+           "  espalier slim sparse.safetensors --data mnist --csv layers.csv --out slim.safetensors";
   }
   if (&pass == &kRoundPass) {
-    return "Example:\n  espalier round int8.safetensors --data mnist --biases 6 --out round.safetensors";
+    return "Examples:\n"
+           "  espalier round int8.safetensors --data mnist --out round.safetensors\n"
+           "  espalier round int8.safetensors --data mnist --biases 6 --grids 10 --out round.safetensors\n"
+           "  espalier round lenet5.safetensors --data mnist --weights 12 --out round.espalier";
   }
   return "Examples:\n"
          "  espalier transfer low.safetensors --data mnist --classes 5-9 --mode parameters --freeze 'conv*' "

@@ -289,6 +289,7 @@ Work run_rung(Sweep& sweep, std::vector<Trial> trials, std::vector<json>& lines,
       lines.push_back(std::move(line));
     }
     ++sweep.done;
+    co_yield Progress{.stage = "sweep", .done = sweep.done, .total = sweep.total};
   }
 }
 

@@ -581,10 +581,10 @@ class Walk {
     const ParameterInfo& codebook = *codebook_of(node);
     real* levels = p.value.data() + codebook.offset;
     real* index = p.value.data() + codebook_index_of(node)->offset;
-    const real* mask = p.mask.data() + weight.offset;
     std::vector<bool> used(static_cast<std::size_t>(codebook.size));
     for (std::int64_t i = 0; !reading_ && i < weight.size; ++i) {
-      if (!partly || mask[i] != 0) used[static_cast<std::size_t>(index[i])] = true;
+      if (!partly || p.mask[static_cast<std::size_t>(weight.offset + i)] != 0)
+        used[static_cast<std::size_t>(index[i])] = true;
     }
     ++tensor_;
     for (std::size_t i = 0; i < used.size(); ++i) {

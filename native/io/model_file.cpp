@@ -1,7 +1,10 @@
 #include "io/model_file.h"
 
+#include <cctype>
+
 #include "core/config_fields.h"
 #include "core/error.h"
+#include "io/c_header.h"
 
 namespace espalier {
 namespace {
@@ -37,11 +40,26 @@ std::vector<std::uint8_t> save_compressed(const Model& model, const ModelNotes& 
   return save_espalier(model, notes.labels, notes.pipeline, notes.parts);
 }
 
+ModelFile load_c(const NamedBytes& file) {
+  throw Error(ErrorCode::kUnsupported, file.name,
+              "is C, which is written only; give the file it was made of");
+}
+
+std::vector<std::uint8_t> save_header(const Model& model, const ModelNotes&) {
+  std::string name;  // an identifier
+  for (const char c : model.graph.name) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  if (name.empty() || std::isdigit(static_cast<unsigned char>(name[0]))) name = "model_" + name;
+  const std::string text = save_c(model, name);
+  return {text.begin(), text.end()};
+}
+
 constexpr FileFormat kFormats[] = {
     {"safetensors", ".safetensors", "float weights, masks and grids, for training and for Python",
      is_safetensors, load_safetensors, save_safetensors},
     {"espalier", ".espalier", "the compressed file: codes, masks and grids, entropy-coded", is_espalier,
      load_compressed, save_compressed},
+    {"c", ".h", "a C99 header with packed weights and a small loop; written only", nullptr, load_c,
+     save_header},
 };
 
 }  // namespace

@@ -2,6 +2,15 @@
 
 inline constexpr int kCodeBytes = kLanes * kCodeChannels;               // of a pixel
 inline constexpr int kIntVectors = kCodeBytes / ESPALIER_VECTOR_BYTES;  // … in vectors; also of int32 lanes
+// A map of single images has L = 1 and neighbouring pixels in the place of lanes: a vector of results runs
+// over the end of a row, and the next row or four channels, written later, take its place.
+template <int L>
+inline constexpr int kPixelBytes = L * kCodeChannels;
+// From pixel to pixel of a row; several at once where single images are taken in steps of one.
+template <int L>
+ESPALIER_INLINE int pixels_at_once(int stride) {
+  return L == kLanes || stride != 1 ? 1 : kLanes / L;
+}
 inline constexpr int kHalfBytes = ESPALIER_VECTOR_BYTES / 2;
 
 using Bytes __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = std::uint8_t;
@@ -10,6 +19,7 @@ using QuarterBytes __attribute__((vector_size(kHalfBytes / 2))) = std::uint8_t;
 using Shorts __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = std::int16_t;
 using HalfShorts __attribute__((vector_size(kHalfBytes))) = std::int16_t;
 using Ints __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = std::int32_t;
+using HalfInts __attribute__((vector_size(kHalfBytes))) = std::int32_t;
 using Longs __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = std::int64_t;
 using Floats __attribute__((vector_size(ESPALIER_VECTOR_BYTES))) = float;
 inline constexpr int kIntWidth = ESPALIER_VECTOR_BYTES / 4;
@@ -58,6 +68,11 @@ ESPALIER_INLINE Ints add_pairs(Ints a, Ints b) {
   return every_second_int<0>(a, b, kAll) + every_second_int<1>(a, b, kAll);
 }
 
+// Four bytes as shorts, again and again.
+ESPALIER_INLINE Shorts spread_shorts(const std::uint8_t* p) {
+  return __builtin_convertvector(reinterpret_cast<HalfBytes>(load_as<std::int32_t>(p) - HalfInts{}), Shorts);
+}
+
 // ---- dot products of four channels
 
 // Products of 16 bits, exact on every processor.
@@ -87,6 +102,14 @@ struct WideDot {
       sum.high[v] += multiply_pairs(codes.high[v], w);
     }
   }
+  // Four channels of one pixel, with the weights of kLanes output channels in the place of lanes.
+  ESPALIER_INLINE static void add_outputs(const Weight* weight, const std::uint8_t* pixel, Sum& sum) {
+    const Shorts code = spread_shorts(pixel);
+    for (int v = 0; v < kIntVectors; ++v, weight += ESPALIER_VECTOR_BYTES) {
+      sum.low[v] += multiply_pairs(load_as<Shorts>(weight), code);
+      sum.high[v] += multiply_pairs(load_as<Shorts>(weight + kHalfBytes), code);
+    }
+  }
   ESPALIER_INLINE static Ints total(const Sum& sum, int v) { return add_pairs(sum.low[v], sum.high[v]); }
 };
 
@@ -114,24 +137,45 @@ struct RelaxedDot {
       sum.v[v] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, codes.v[v], sum.v[v]);
     }
   }
+  ESPALIER_INLINE static void add_outputs(const Weight* weight, const std::uint8_t* pixel, Sum& sum) {
+    const v128_t code = wasm_v128_load32_splat(pixel);
+    for (int v = 0; v < kIntVectors; ++v) {
+      const v128_t w = wasm_v128_load(weight + v * ESPALIER_VECTOR_BYTES);
+      sum.v[v] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, code, sum.v[v]);
+    }
+  }
   ESPALIER_INLINE static Ints total(const Sum& sum, int v) { return reinterpret_cast<Ints>(sum.v[v]); }
 };
 #endif
 
 // ---- from sums to codes
 
-// round_half_even of a number below 2^22, and the zero point.
-ESPALIER_INLINE Ints round_to_code(Floats x, float lowest, float highest, int zero_point) {
-  const Floats low = lowest - Floats{}, high = highest - Floats{};
+ESPALIER_INLINE Floats limit(Floats x, Floats low, Floats high) {
+#if defined(__wasm_simd128__)
+  // One instruction each, where a selection is several.
+  return reinterpret_cast<Floats>(
+      wasm_f32x4_pmin(wasm_f32x4_pmax(reinterpret_cast<v128_t>(x), reinterpret_cast<v128_t>(low)),
+                      reinterpret_cast<v128_t>(high)));
+#else
   x = x > low ? x : low;
-  x = x < high ? x : high;
-  // 1.5 · 2^23: its last bit is worth 1.
-  return reinterpret_cast<Ints>(x + 12582912.0f) - (0x4b400000 - zero_point);
+  return x < high ? x : high;
+#endif
+}
+// round_half_even of a number below 2^22, as kRounded more than it is.
+inline constexpr std::int32_t kRounded = 0x4b400000;  // the bits of 1.5 · 2^23, whose last bit is worth 1
+ESPALIER_INLINE Ints round(Floats x) { return reinterpret_cast<Ints>(x + 12582912.0f); }
+ESPALIER_INLINE Ints round_to_code(Floats x, float lowest, float highest, int zero_point) {
+  return round(limit(x, lowest - Floats{}, highest - Floats{})) - (kRounded - zero_point);
+}
+
+// As kRounded - zero_point more than the code.
+ESPALIER_INLINE Ints requantize_rounded(Ints sum, Floats multiplier, const Requantization& r) {
+  return round(limit(__builtin_convertvector(sum, Floats) * multiplier,
+                     static_cast<float>(r.lowest - r.zero_point) - Floats{},
+                     static_cast<float>(r.highest - r.zero_point) - Floats{}));
 }
 ESPALIER_INLINE Ints requantize(Ints sum, Floats multiplier, const Requantization& r) {
-  return round_to_code(__builtin_convertvector(sum, Floats) * multiplier,
-                       static_cast<float>(r.lowest - r.zero_point),
-                       static_cast<float>(r.highest - r.zero_point), r.zero_point);
+  return requantize_rounded(sum, multiplier, r) - (kRounded - r.zero_point);
 }
 
 ESPALIER_INLINE void store_numbers(real* out, Floats x) {
@@ -156,10 +200,13 @@ using FourSums = Ints[kCodeChannels][kIntVectors];
 
 ESPALIER_INLINE void store_codes(const FourSums& sums, int channel, const Requantization& r,
                                  std::uint8_t* out) {
+  // Four codes are a word; what each has too much is taken away from all of it.
+  const auto excess =
+      static_cast<std::int32_t>(static_cast<std::uint32_t>(kRounded - r.zero_point) * 0x01010101u);
   for (int v = 0; v < kIntVectors; ++v) {
-    Ints word{};
+    Ints word = -excess - Ints{};
     for (int t = 0; t < kCodeChannels; ++t) {
-      word |= requantize(sums[t][v], r.multiplier[channel + t] - Floats{}, r) << (8 * t);
+      word += requantize_rounded(sums[t][v], r.multiplier[channel + t] - Floats{}, r) << (8 * t);
     }
     store_as(out + v * ESPALIER_VECTOR_BYTES, word);
   }
@@ -169,28 +216,30 @@ ESPALIER_INLINE void store_codes(const FourSums& sums, int channel, const Requan
 
 inline bool runs_by_channel(const ConvShape& s) { return s.groups > 1; }
 
-// weight: [out / 4][in / 4][kh][kw][4 out][4 in], zeros where there is no channel; depthwise [out /
+// A dense layer of a single image: one pixel out, output channels in the place of lanes.
+template <int L>
+inline bool runs_by_output(const ConvShape& s) {
+  return L == 1 && s.groups == 1 && s.out_height * s.out_width == 1 && s.kernel_height == s.in_height &&
+         s.kernel_width == s.in_width;
+}
+
+// `tile` is four, or the lanes.
+// weight: [out / tile][in / 4][kh][kw][tile out][4 in], zeros where there is no channel; depthwise [out /
 // 4][kh][kw][4].
-template <class Weight>
-inline void pack_codes(const ConvShape& s, const std::int8_t* weight, Weight* packed) {
+// visit(place, weight's index or -1) for every place.
+template <class Visit>
+inline void for_each_place(const ConvShape& s, int tile, Visit&& visit) {
   const int taps = s.taps();
-  for (int o = 0; o < s.out_channels; o += kCodeChannels) {
-    if (runs_by_channel(s)) {
+  std::int64_t place = 0;
+  for (int o = 0; o < s.out_channels; o += tile) {
+    const int last = runs_by_channel(s) ? 1 : s.in_channels;
+    for (int i = 0; i < last; i += kCodeChannels) {
       for (int tap = 0; tap < taps; ++tap) {
-        for (int t = o; t < o + kCodeChannels; ++t) {
-          *packed++ = t < s.out_channels ? static_cast<Weight>(weight[t * taps + tap]) : Weight{0};
-        }
-      }
-      continue;
-    }
-    for (int i = 0; i < s.in_channels; i += kCodeChannels) {
-      for (int tap = 0; tap < taps; ++tap) {
-        for (int t = o; t < o + kCodeChannels; ++t) {
-          for (int c = i; c < i + kCodeChannels; ++c) {
-            const bool there = t < s.out_channels && c < s.in_channels;
-            *packed++ = there
-                            ? static_cast<Weight>(weight[(std::int64_t{t} * s.in_channels + c) * taps + tap])
-                            : Weight{0};
+        for (int t = o; t < o + tile; ++t) {
+          const int channels = runs_by_channel(s) ? 1 : kCodeChannels;
+          for (int c = i; c < i + channels; ++c) {
+            const bool there = t < s.out_channels && c < last;
+            visit(place++, there ? (std::int64_t{t} * last + c) * taps + tap : -1);
           }
         }
       }
@@ -198,18 +247,31 @@ inline void pack_codes(const ConvShape& s, const std::int8_t* weight, Weight* pa
   }
 }
 
+template <class Weight>
+inline void pack_codes(const ConvShape& s, int tile, const std::int8_t* weight, Weight* packed) {
+  for_each_place(s, tile, [&](std::int64_t place, std::int64_t index) {
+    packed[place] = index < 0 ? Weight{0} : static_cast<Weight>(weight[index]);
+  });
+}
+template <class Weight>
+inline void unpack_codes(const ConvShape& s, int tile, const Weight* packed, std::int8_t* weight) {
+  for_each_place(s, tile, [&](std::int64_t place, std::int64_t index) {
+    if (index >= 0) weight[index] = static_cast<std::int8_t>(packed[place]);
+  });
+}
+
 // The sums of `T` output channels at a pixel.
-template <class Dot, int T>
+template <class Dot, int T, int L>
 ESPALIER_INLINE void sum_pixel(const ConvShape& s, const std::uint8_t* in, const typename Dot::Weight* weight,
                                const std::int32_t* start, Ints (*sums)[kIntVectors]) {
   typename Dot::Sum sum[T] = {};
-  const std::int64_t row = std::int64_t{s.in_width} * s.dilation_height * kCodeBytes;
-  const std::int64_t plane = std::int64_t{s.in_height} * s.in_width * kCodeBytes;
+  const std::int64_t row = std::int64_t{s.in_width} * s.dilation_height * kPixelBytes<L>;
+  const std::int64_t plane = std::int64_t{s.in_height} * s.in_width * kPixelBytes<L>;
   for (int i = 0; i < s.in_channels; i += kCodeChannels, in += plane) {
     const std::uint8_t* line = in;
     for (int ky = 0; ky < s.kernel_height; ++ky, line += row) {
       const std::uint8_t* p = line;
-      for (int kx = 0; kx < s.kernel_width; ++kx, p += s.dilation_width * kCodeBytes) {
+      for (int kx = 0; kx < s.kernel_width; ++kx, p += s.dilation_width * kPixelBytes<L>) {
         const typename Dot::Codes codes = Dot::load_codes(p);
         for (int t = 0; t < T; ++t) Dot::add(weight + t * kCodeChannels, codes, sum[t]);
         weight += kCodeChannels * kCodeChannels;
@@ -222,25 +284,49 @@ ESPALIER_INLINE void sum_pixel(const ConvShape& s, const std::uint8_t* in, const
 }
 
 // take(sums, first channel, output pixel) for every four channels of every pixel.
-template <class Dot, class Take>
+template <class Dot, int L, class Take>
 ESPALIER_INLINE void for_each_sum(const ConvShape& s, const std::uint8_t* in, const void* packed,
                                   const std::int32_t* start, Take&& take) {
   const auto* weight = static_cast<const typename Dot::Weight*>(packed);
+  const int step = pixels_at_once<L>(s.stride_width);
   const std::int64_t tile_weights =
       std::int64_t{code_groups(s.in_channels)} * s.taps() * kCodeChannels * kCodeChannels;
   for (int o = 0; o < s.out_channels; o += kCodeChannels, weight += tile_weights) {
-    std::int64_t pixel = 0;
     for (int y = 0; y < s.out_height; ++y) {
-      for (int x = 0; x < s.out_width; ++x, ++pixel) {
+      for (int x = 0; x < s.out_width; x += step) {
         const std::uint8_t* from =
-            in +
-            (std::int64_t{y} * s.stride_height * s.in_width + std::int64_t{x} * s.stride_width) * kCodeBytes;
+            in + (std::int64_t{y} * s.stride_height * s.in_width + std::int64_t{x} * s.stride_width) *
+                     kPixelBytes<L>;
         FourSums sums;
         for (int t = 0; t < kCodeChannels; t += Dot::kTile) {
-          sum_pixel<Dot, Dot::kTile>(s, from, weight + t * kCodeChannels, start + o + t, sums + t);
+          sum_pixel<Dot, Dot::kTile, L>(s, from, weight + t * kCodeChannels, start + o + t, sums + t);
         }
-        take(sums, o, pixel);
+        take(sums, o, y, x);
       }
+    }
+  }
+}
+
+// take(sums, first channel) for every kLanes output channels.
+template <class Dot, class Take>
+ESPALIER_INLINE void for_each_output(const ConvShape& s, const std::uint8_t* in, const void* packed,
+                                     const std::int32_t* start, Take&& take) {
+  constexpr int kChains = 4;  // of sums that do not wait for each other
+  const auto* weight = static_cast<const typename Dot::Weight*>(packed);
+  const int words = code_groups(s.in_channels) * s.taps();
+  for (int o = 0; o < s.out_channels; o += kLanes) {
+    typename Dot::Sum sum[kChains] = {};
+    int i = 0;
+    for (; i + kChains <= words; i += kChains) {
+      for (int k = 0; k < kChains; ++k, weight += kCodeBytes) {
+        Dot::add_outputs(weight, in + (i + k) * kCodeChannels, sum[k]);
+      }
+    }
+    for (; i < words; ++i, weight += kCodeBytes) Dot::add_outputs(weight, in + i * kCodeChannels, sum[0]);
+    for (int v = 0; v < kIntVectors; ++v) {
+      Ints total = load_as<Ints>(start + o + v * kIntWidth);
+      for (int k = 0; k < kChains; ++k) total += Dot::total(sum[k], v);
+      take(total, o + v * kIntWidth);
     }
   }
 }
@@ -276,136 +362,221 @@ ESPALIER_INLINE void store_bytes(const ByteSums& sums, Floats multiplier, const 
   }
 }
 
-template <class Take>
+template <int L, class Take>
 ESPALIER_INLINE void for_each_depthwise(const ConvShape& s, const std::uint8_t* in, const void* packed,
                                         const std::int32_t* start, Take&& take) {
+  const int step = pixels_at_once<L>(s.stride_width);
   const auto* weight = static_cast<const std::int16_t*>(packed);
   for (int o = 0; o < s.out_channels; o += kCodeChannels, weight += s.taps() * kCodeChannels) {
     const Ints first = repeat_four(start + o);
-    std::int64_t pixel = 0;
     for (int y = 0; y < s.out_height; ++y) {
-      for (int x = 0; x < s.out_width; ++x, ++pixel) {
+      for (int x = 0; x < s.out_width; x += step) {
         ByteSums sums;
         for (Ints& sum : sums) sum = first;
         const std::int16_t* w = weight;
         for (int ky = 0; ky < s.kernel_height; ++ky) {
           const std::int64_t row = std::int64_t{y} * s.stride_height + ky * s.dilation_height;
-          const std::uint8_t* p = in + (row * s.in_width + std::int64_t{x} * s.stride_width) * kCodeBytes;
+          const std::uint8_t* p = in + (row * s.in_width + std::int64_t{x} * s.stride_width) * kPixelBytes<L>;
           for (int kx = 0; kx < s.kernel_width; ++kx, w += kCodeChannels) {
             const Shorts factor = reinterpret_cast<Shorts>(load_as<std::int64_t>(w) - Longs{});
-            add_bytes(p + std::int64_t{kx} * s.dilation_width * kCodeBytes, factor, sums);
+            add_bytes(p + std::int64_t{kx} * s.dilation_width * kPixelBytes<L>, factor, sums);
           }
         }
-        take(sums, o, pixel);
+        take(sums, o, y, x);
       }
     }
-    in += std::int64_t{s.in_height} * s.in_width * kCodeBytes;
+    in += std::int64_t{s.in_height} * s.in_width * kPixelBytes<L>;
   }
 }
 
-template <class Dot>
+template <class Dot, int L>
 struct IntegerConv {
   using Weight = typename Dot::Weight;
 
+  static int tile(const ConvShape& s) { return runs_by_output<L>(s) ? kLanes : kCodeChannels; }
+
   static std::int64_t packed_size(const ConvShape& s) {
-    const std::int64_t four = std::int64_t{code_groups(s.out_channels)} * s.taps() * kCodeChannels;
+    const std::int64_t outputs = (s.out_channels + tile(s) - 1) / tile(s) * tile(s);
+    const std::int64_t four = outputs * s.taps();
     return runs_by_channel(s) ? four * static_cast<std::int64_t>(sizeof(std::int16_t))
                               : four * code_groups(s.in_channels) * kCodeChannels *
                                     static_cast<std::int64_t>(sizeof(Weight));
   }
 
   static void pack(const ConvShape& s, const std::int8_t* weight, void* packed) {
-    if (runs_by_channel(s)) return pack_codes(s, weight, static_cast<std::int16_t*>(packed));
-    pack_codes(s, weight, static_cast<Weight*>(packed));
+    if (runs_by_channel(s)) return pack_codes(s, kCodeChannels, weight, static_cast<std::int16_t*>(packed));
+    pack_codes(s, tile(s), weight, static_cast<Weight*>(packed));
+  }
+
+  static void unpack(const ConvShape& s, const void* packed, std::int8_t* weight) {
+    if (runs_by_channel(s)) {
+      return unpack_codes(s, kCodeChannels, static_cast<const std::int16_t*>(packed), weight);
+    }
+    unpack_codes(s, tile(s), static_cast<const Weight*>(packed), weight);
   }
 
   static void to_codes(const ConvShape& s, const std::uint8_t* in, const void* packed,
                        const Requantization& r, std::uint8_t* out) {
-    const std::int64_t plane = std::int64_t{s.out_height} * s.out_width;
-    const auto at = [&](int channel, std::int64_t pixel) {
-      return out + (channel / kCodeChannels * plane + pixel) * kCodeBytes;
-    };
-    if (runs_by_channel(s)) {
-      for_each_depthwise(s, in, packed, r.start, [&](const ByteSums& sums, int channel, std::int64_t pixel) {
-        store_bytes(sums, reinterpret_cast<Floats>(repeat_four(r.multiplier + channel)), r,
-                    at(channel, pixel));
+    if (runs_by_output<L>(s)) {
+      for_each_output<Dot>(s, in, packed, r.start, [&](Ints sums, int channel) {
+        const Ints codes = requantize(sums, load_as<Floats>(r.multiplier + channel), r);
+        store_as(out + channel, __builtin_convertvector(codes, QuarterBytes));
       });
       return;
     }
-    for_each_sum<Dot>(s, in, packed, r.start, [&](const FourSums& sums, int channel, std::int64_t pixel) {
-      store_codes(sums, channel, r, at(channel, pixel));
+    const auto at = [&](int channel, int y, int x) {
+      const std::int64_t row = std::int64_t{channel / kCodeChannels} * s.out_height + y;
+      return out + (row * s.out_width + x) * kPixelBytes<L>;
+    };
+    if (runs_by_channel(s)) {
+      for_each_depthwise<L>(s, in, packed, r.start, [&](const ByteSums& sums, int channel, int y, int x) {
+        store_bytes(sums, reinterpret_cast<Floats>(repeat_four(r.multiplier + channel)), r,
+                    at(channel, y, x));
+      });
+      return;
+    }
+    for_each_sum<Dot, L>(s, in, packed, r.start, [&](const FourSums& sums, int channel, int y, int x) {
+      store_codes(sums, channel, r, at(channel, y, x));
     });
   }
 
   static void to_numbers(const ConvShape& s, const std::uint8_t* in, const void* packed,
                          const Requantization& r, real* out) {
-    const std::int64_t plane = std::int64_t{s.out_height} * s.out_width;
-    if (runs_by_channel(s)) {
-      for_each_depthwise(s, in, packed, r.start, [&](const ByteSums& sums, int channel, std::int64_t pixel) {
-        alignas(64) std::int32_t values[kCodeBytes];
-        std::memcpy(values, sums, sizeof(values));
-        for (int t = 0; t < std::min(kCodeChannels, s.out_channels - channel); ++t) {
-          real* to = out + ((channel + t) * plane + pixel) * kLanes;
-          for (int lane = 0; lane < kLanes; ++lane) {
-            to[lane] = static_cast<float>(values[lane * kCodeChannels + t]) * r.multiplier[channel + t];
-          }
-        }
+    if (runs_by_output<L>(s)) {
+      for_each_output<Dot>(s, in, packed, r.start, [&](Ints sums, int channel) {
+        store_numbers(out + channel,
+                      __builtin_convertvector(sums, Floats) * load_as<Floats>(r.multiplier + channel));
       });
       return;
     }
-    for_each_sum<Dot>(s, in, packed, r.start, [&](const FourSums& sums, int channel, std::int64_t pixel) {
-      for (int t = 0; t < std::min(kCodeChannels, s.out_channels - channel); ++t) {
-        real* to = out + ((channel + t) * plane + pixel) * kLanes;
-        for (int v = 0; v < kIntVectors; ++v) {
-          store_numbers(to + v * kIntWidth,
-                        __builtin_convertvector(sums[t][v], Floats) * r.multiplier[channel + t]);
-        }
+    // Lanes of this block, or pixels of this row.
+    const auto store = [&](const std::int32_t* sums, int channel, int step, int y, int x) {
+      const int pixels = std::min(pixels_at_once<L>(s.stride_width), s.out_width - x);
+      real* to = out + ((std::int64_t{channel} * s.out_height + y) * s.out_width + x) * L;
+      for (int i = 0; i < pixels * L; ++i) {
+        to[i] = static_cast<float>(sums[i * step]) * r.multiplier[channel];
+      }
+    };
+    const auto channels = [&](int first) { return std::min(kCodeChannels, s.out_channels - first); };
+    if (runs_by_channel(s)) {
+      for_each_depthwise<L>(s, in, packed, r.start, [&](const ByteSums& sums, int channel, int y, int x) {
+        alignas(64) std::int32_t values[kCodeBytes];
+        std::memcpy(values, sums, sizeof(values));
+        for (int t = 0; t < channels(channel); ++t) store(values + t, channel + t, kCodeChannels, y, x);
+      });
+      return;
+    }
+    for_each_sum<Dot, L>(s, in, packed, r.start, [&](const FourSums& sums, int channel, int y, int x) {
+      for (int t = 0; t < channels(channel); ++t) {
+        alignas(64) std::int32_t values[kLanes];
+        std::memcpy(values, sums[t], sizeof(values));
+        store(values, channel + t, 1, y, x);
       }
     });
   }
 };
 
+// ---- few channels: the taps of a row as channels
+
+// The bytes of one channel of a pixel, at the place of channel t.
+ESPALIER_INLINE Ints move_channel(Ints word, int channel, int t) {
+  return ((word >> (8 * channel)) & 255) << (8 * t);
+}
+
+template <int L>
+inline void gather_taps(const ConvShape& s, int zero_point, const std::uint8_t* in, std::uint8_t* out) {
+  const int taps = s.kernel_width * s.in_channels;
+  const int rows = (s.out_height - 1) * s.stride_height + (s.kernel_height - 1) * s.dilation_height + 1;
+  const int at_once = pixels_at_once<L>(s.stride_width);
+  for (int first = 0; first < taps; first += kCodeChannels) {
+    const int count = std::min(kCodeChannels, taps - first);
+    const bool one_channel =
+        s.in_channels == 1 && count == kCodeChannels;  // the usual case, without questions
+    int shift[kCodeChannels] = {}, channel[kCodeChannels] = {};
+    for (int t = 0; t < count; ++t) {
+      shift[t] = (first + t) / s.in_channels * s.dilation_width - s.pad_left;
+      channel[t] = (first + t) % s.in_channels;
+    }
+    for (int y = 0; y < rows; ++y, out += s.out_width * kPixelBytes<L>) {
+      const int from = y - s.pad_top;
+      const bool inside = from >= 0 && from < s.in_height;
+      const std::uint8_t* row = in + std::int64_t{inside ? from : 0} * s.in_width * kPixelBytes<L>;
+      int step = 1;
+      for (int x = 0; x < s.out_width; x += step) {
+        // Several pixels if all their taps lie inside the row.
+        const int begin = x * s.stride_width + shift[0], end = x * s.stride_width + shift[count - 1];
+        step = inside && begin >= 0 && end + at_once <= s.in_width ? at_once : 1;
+        Ints words[kIntVectors] = {};
+        if (one_channel && inside && begin >= 0 && end + step <= s.in_width) {
+          const std::uint8_t* p = row + std::int64_t{begin} * kPixelBytes<L>;
+          const std::int64_t next = std::int64_t{s.dilation_width} * kPixelBytes<L>;
+          for (int v = 0; v < kIntVectors; ++v, p += ESPALIER_VECTOR_BYTES) {
+            words[v] = move_channel(load_as<Ints>(p), 0, 0) | move_channel(load_as<Ints>(p + next), 0, 1) |
+                       move_channel(load_as<Ints>(p + 2 * next), 0, 2) |
+                       move_channel(load_as<Ints>(p + 3 * next), 0, 3);
+          }
+          std::memcpy(out + std::int64_t{x} * kPixelBytes<L>, words, sizeof(words));
+          continue;
+        }
+        for (int t = 0; t < count; ++t) {
+          const int column = x * s.stride_width + shift[t];
+          const bool there = inside && column >= 0 && column < s.in_width;
+          const std::uint8_t* p = row + std::int64_t{there ? column : 0} * kPixelBytes<L>;
+          for (int v = 0; v < kIntVectors; ++v) {
+            words[v] |= there ? move_channel(load_as<Ints>(p + v * ESPALIER_VECTOR_BYTES), channel[t], t)
+                              : (zero_point << (8 * t)) - Ints{};
+          }
+        }
+        std::memcpy(out + std::int64_t{x} * kPixelBytes<L>, words, sizeof(words));
+      }
+    }
+  }
+}
+
 // ---- pools, sums, and the way between numbers and codes
 
+template <int L>
 inline void max_pool_codes(const PoolShape& s, const std::uint8_t* in, std::uint8_t* out) {
-  for (int c = 0; c < s.channels; c += kCodeChannels, in += s.in_height * s.in_width * kCodeBytes) {
+  for (int c = 0; c < s.channels; c += kCodeChannels, in += s.in_height * s.in_width * kPixelBytes<L>) {
     for (int y = 0; y < s.out_height; ++y) {
       const Range rows = window(y, s.stride_height, s.pad_top, s.kernel_height, s.in_height);
-      for (int x = 0; x < s.out_width; ++x, out += kCodeBytes) {
+      for (int x = 0; x < s.out_width; ++x, out += kPixelBytes<L>) {
         const Range columns = window(x, s.stride_width, s.pad_left, s.kernel_width, s.in_width);
         Bytes best[kIntVectors] = {};
         for (int i = rows.begin; i < rows.end; ++i) {
           for (int j = columns.begin; j < columns.end; ++j) {
             for (int v = 0; v < kIntVectors; ++v) {
               const Bytes value =
-                  load_as<Bytes>(in + (i * s.in_width + j) * kCodeBytes + v * ESPALIER_VECTOR_BYTES);
+                  load_as<Bytes>(in + (i * s.in_width + j) * kPixelBytes<L> + v * ESPALIER_VECTOR_BYTES);
               best[v] = value > best[v] ? value : best[v];
             }
           }
         }
-        std::memcpy(out, best, sizeof(best));
+        std::memcpy(out, best, kPixelBytes<L>);
       }
     }
   }
 }
 
+template <int L>
 inline void average_pool_codes(const PoolShape& s, int zero_point_in, const std::uint8_t* in,
                                const Requantization& r, std::uint8_t* out) {
-  for (int c = 0; c < s.channels; c += kCodeChannels, in += s.in_height * s.in_width * kCodeBytes) {
+  for (int c = 0; c < s.channels; c += kCodeChannels, in += s.in_height * s.in_width * kPixelBytes<L>) {
     for (int y = 0; y < s.out_height; ++y) {
       const Range rows = window(y, s.stride_height, s.pad_top, s.kernel_height, s.in_height);
-      for (int x = 0; x < s.out_width; ++x, out += kCodeBytes) {
+      for (int x = 0; x < s.out_width; ++x, out += kPixelBytes<L>) {
         const Range columns = window(x, s.stride_width, s.pad_left, s.kernel_width, s.in_width);
         const int count = (rows.end - rows.begin) * (columns.end - columns.begin);
         ByteSums sums;
         for (Ints& sum : sums) sum = -count * zero_point_in - Ints{};
         for (int i = rows.begin; i < rows.end; ++i) {
           for (int j = columns.begin; j < columns.end; ++j) {
-            add_bytes(in + (i * s.in_width + j) * kCodeBytes, std::int16_t{1} - Shorts{}, sums);
+            add_bytes(in + (i * s.in_width + j) * kPixelBytes<L>, std::int16_t{1} - Shorts{}, sums);
           }
         }
         // r.multiplier has one for each number of pixels that a window may have.
-        store_bytes(sums, r.multiplier[count - 1] - Floats{}, r, out);
+        store_bytes(sums, r.multiplier[count - 1] - Floats{}, r,
+                    out);  // of single images: in order, as above
       }
     }
   }
@@ -420,71 +591,71 @@ inline void add_codes(std::int64_t size, const std::uint8_t* a, const std::uint8
   const Floats low = static_cast<float>(s.lowest - s.zero_point) - Floats{};
   const Floats high = static_cast<float>(s.highest - s.zero_point) - Floats{};
   for (std::int64_t i = 0; i < size; i += kIntWidth) {
-    Floats x = (number(a + i, s.zero_a, s.scale_a) + number(b + i, s.zero_b, s.scale_b)) / s.scale;
-    x = x > low ? x : low;
-    x = x < high ? x : high;
-    const Floats sum = x + static_cast<float>(s.zero_point);
-    const Ints code = reinterpret_cast<Ints>(sum + 12582912.0f) - 0x4b400000;
+    const Floats x = (number(a + i, s.zero_a, s.scale_a) + number(b + i, s.zero_b, s.scale_b)) / s.scale;
+    const Ints code = round(limit(x, low, high) + static_cast<float>(s.zero_point)) - kRounded;
     store_as(out + i, __builtin_convertvector(code, QuarterBytes));
   }
 }
 
+template <int L>
 inline void numbers_to_codes(const real* in, int channels, int pixels, float scale, int zero_point,
                              int highest, std::uint8_t* out) {
-  for (int c = 0; c < channels; c += kCodeChannels) {
-    for (int pixel = 0; pixel < pixels; ++pixel, out += kCodeBytes) {
-      for (int v = 0; v < kIntVectors; ++v) {
-        Ints word{};
-        for (int t = 0; t < std::min(kCodeChannels, channels - c); ++t) {
-          const Floats x =
-              load_numbers(in + (std::int64_t{c + t} * pixels + pixel) * kLanes + v * kIntWidth) / scale;
-          word |= round_to_code(x, static_cast<float>(-zero_point), static_cast<float>(highest - zero_point),
-                                zero_point)
-                  << (8 * t);
-        }
-        store_as(out + v * ESPALIER_VECTOR_BYTES, word);
+  const int numbers = pixels * L;
+  for (int c = 0; c < channels; c += kCodeChannels, out += std::int64_t{numbers} * kCodeChannels) {
+    for (int i = 0; i < numbers; i += kIntWidth) {
+      Ints word{};
+      for (int t = 0; t < std::min(kCodeChannels, channels - c); ++t) {
+        const Floats x = load_numbers(in + std::int64_t{c + t} * numbers + i) / scale;
+        word |= round_to_code(x, static_cast<float>(-zero_point), static_cast<float>(highest - zero_point),
+                              zero_point)
+                << (8 * t);
       }
+      store_as(out + std::int64_t{i} * kCodeChannels, word);
     }
   }
 }
 
+template <int L>
 inline void codes_to_numbers(const std::uint8_t* in, int channels, int pixels, float scale, int zero_point,
                              real* out) {
-  for (int c = 0; c < channels; c += kCodeChannels) {
-    for (int pixel = 0; pixel < pixels; ++pixel, in += kCodeBytes) {
-      for (int v = 0; v < kIntVectors; ++v) {
-        const Ints word = load_as<Ints>(in + v * ESPALIER_VECTOR_BYTES);
-        for (int t = 0; t < std::min(kCodeChannels, channels - c); ++t) {
-          const Ints code = ((word >> (8 * t)) & 255) - zero_point;
-          store_numbers(out + (std::int64_t{c + t} * pixels + pixel) * kLanes + v * kIntWidth,
-                        __builtin_convertvector(code, Floats) * scale);
-        }
-      }
+  const int numbers = pixels * L;
+  for (int c = 0; c < channels; ++c, out += numbers) {
+    const std::uint8_t* from = in + std::int64_t{c / kCodeChannels} * numbers * kCodeChannels;
+    for (int i = 0; i < numbers; i += kIntWidth) {
+      const Ints word = load_as<Ints>(from + std::int64_t{i} * kCodeChannels);
+      const Ints code = ((word >> (8 * (c % kCodeChannels))) & 255) - zero_point;
+      store_numbers(out + i, __builtin_convertvector(code, Floats) * scale);
     }
   }
 }
 
-template <class Dot>
+template <class Dot, int L>
 constexpr IntegerKernels integer_table(std::string_view name) {
-  using Conv = IntegerConv<Dot>;
+  using Conv = IntegerConv<Dot, L>;
   return {.name = name,
-          .lanes = kLanes,
+          .lanes = L,
           .conv_packed_size = Conv::packed_size,
           .conv_pack = Conv::pack,
+          .conv_unpack = Conv::unpack,
           .conv_to_codes = Conv::to_codes,
           .conv_to_numbers = Conv::to_numbers,
-          .max_pool = max_pool_codes,
-          .average_pool = average_pool_codes,
+          .gather_taps = gather_taps<L>,
+          .max_pool = max_pool_codes<L>,
+          .average_pool = average_pool_codes<L>,
           .add = add_codes,
-          .to_codes = numbers_to_codes,
-          .to_numbers = codes_to_numbers};
+          .to_codes = numbers_to_codes<L>,
+          .to_numbers = codes_to_numbers<L>};
 }
 
 // Fastest first; null ends the list.
-constinit const IntegerKernels kWide = integer_table<WideDot>("16-bit products");
+template <int L>
+constinit const IntegerKernels kWide = integer_table<WideDot, L>("16-bit products");
 #if defined(__wasm_relaxed_simd__)
-constinit const IntegerKernels kRelaxed = integer_table<RelaxedDot>("relaxed dot product");
-constinit const IntegerKernels* const kIntegerKernels[] = {&kRelaxed, &kWide, nullptr};
+template <int L>
+constinit const IntegerKernels kRelaxed = integer_table<RelaxedDot, L>("relaxed dot product");
+template <int L>
+constinit const IntegerKernels* const kIntegerKernels[] = {&kRelaxed<L>, &kWide<L>, nullptr};
 #else
-constinit const IntegerKernels* const kIntegerKernels[] = {&kWide, nullptr};
+template <int L>
+constinit const IntegerKernels* const kIntegerKernels[] = {&kWide<L>, nullptr};
 #endif

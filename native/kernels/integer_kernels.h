@@ -6,9 +6,13 @@
 // behind the last one hold anything; the weights that meet them are 0. A code stands for scale · (code -
 // zero_point).
 //
+// Tables for single images have lanes = 1. Their functions read and write up to kCodeSlack bytes behind a
+// map, and a map's last bytes are right only when all of it has been written.
+//
 // Sums are int32 and exact, so all variants give the same bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/kernels.h"
@@ -16,12 +20,14 @@
 namespace espalier {
 
 inline constexpr int kCodeChannels = 4;
+inline constexpr int kCodeSlack = 64;
+inline constexpr std::size_t kMoreChannels = 16;
 inline constexpr int code_groups(int channels) { return (channels + kCodeChannels - 1) / kCodeChannels; }
 
 // What becomes of a sum, as in ONNX Runtime:
 //   code   = clamp(round_half_even(sum · multiplier[channel]) + zero_point, lowest, highest)
 //   number = sum · multiplier[channel]
-// All per channel, and filled up to a multiple of four.
+// All per channel, with kMoreChannels behind the last one that are read and not used.
 struct Requantization {
   const std::int32_t* start;  // what a sum begins with: the bias, less the zero point's share
   const float* multiplier;
@@ -47,11 +53,17 @@ struct IntegerKernels {
   // [out][in / groups][kh][kw], between -127 and 127. Groups of channels: all in one, or depthwise.
   std::int64_t (*conv_packed_size)(const ConvShape&);  // bytes
   void (*conv_pack)(const ConvShape&, const std::int8_t* weight, void* packed);
+  void (*conv_unpack)(const ConvShape&, const void* packed, std::int8_t* weight);
   void (*conv_to_codes)(const ConvShape&, const std::uint8_t* in, const void* packed, const Requantization&,
                         std::uint8_t* out);
   // A block of numbers, [out][height][width][lanes].
   void (*conv_to_numbers)(const ConvShape&, const std::uint8_t* in, const void* packed, const Requantization&,
                           real* out);
+
+  // For convolutions of fewer than four channels, which would leave most of a dot product of four empty: a
+  // row's taps become channels, those of tap kx from kx · in_channels on, with the padding around them. What
+  // is left to do is a convolution of that map, [rows][out_width], with kernel [kh][1] and no stride across.
+  void (*gather_taps)(const ConvShape&, int zero_point, const std::uint8_t* in, std::uint8_t* out);
 
   void (*max_pool)(const PoolShape&, const std::uint8_t* in, std::uint8_t* out);
   // The mean of a window of n pixels from its sum: multiplier[n - 1] is scale_in / (scale_out · n).

@@ -51,8 +51,6 @@ struct UpdateContext {
   real epsilon;
 };
 
-struct IntegerKernels;
-
 struct Kernels {
   std::string_view name;
   int lanes;
@@ -122,9 +120,6 @@ struct Kernels {
 
   // For benchmarks: multiply-adds on registers alone; returns how many.
   std::int64_t (*multiply_adds)(std::int64_t rounds);
-
-  // For codes instead of numbers (kernels/integer_kernels.h), fastest first, null at the end.
-  const IntegerKernels* const* integer;
 
   // The same sums for one image: a table whose `lanes` is 1 and which has what inference needs, nothing else.
   // Its functions read and write feature maps up to the next multiple of 16 numbers.

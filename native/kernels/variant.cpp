@@ -82,7 +82,10 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .update = update,
                                  .sum_of_squares = sum_of_squares,
                                  .multiply_adds = multiply_adds,
-                                 .integer = kIntegerKernels,
                                  .single = &kSingle};
+
+// For blocks and for single images. Not in the table above: whoever only trains does without them.
+extern const IntegerKernels* const* const kIntegers[2];
+constinit const IntegerKernels* const* const kIntegers[2] = {kIntegerKernels<kLanes>, kIntegerKernels<1>};
 
 }  // namespace espalier::ESPALIER_VARIANT

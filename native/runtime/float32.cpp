@@ -12,9 +12,24 @@ PackedBytes pack(const LayerWeights& weights, const Kernels& kernels, const Inte
   return packed;
 }
 
+// Where each weight lies: its number is packed in its place.
+void unpack(const ConvShape& shape, const Kernels& kernels, const IntegerKernels&, const PackedBytes& packed,
+            void* weights) {
+  const std::size_t count = packed.size() / sizeof(real);
+  std::vector<real> numbers(count), places(count);
+  for (std::size_t i = 0; i < count; ++i) numbers[i] = static_cast<real>(i);
+  kernels.conv_pack_forward(shape, numbers.data(), places.data());
+  const auto* from = reinterpret_cast<const real*>(packed.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    static_cast<real*>(weights)[static_cast<std::size_t>(places[i])] = from[i];
+  }
+}
+
 void run(const RunContext& c) {
-  c.kernels.conv_forward(c.shape, static_cast<const real*>(c.in), reinterpret_cast<const real*>(c.packed),
-                         c.bias, static_cast<real*>(c.out));
+  const auto* in = static_cast<const real*>(c.in);
+  if (c.kernels.conv_arrange) in = c.kernels.conv_arrange(c.shape, in, static_cast<real*>(c.scratch));
+  c.kernels.conv_forward(c.shape, in, reinterpret_cast<const real*>(c.packed), c.bias,
+                         static_cast<real*>(c.out));
 }
 
 }  // namespace
@@ -23,6 +38,8 @@ constinit const WeightFormat kFloat32Format{.name = "float32",
                                             .summary = "Floating point, as trained.",
                                             .accepts = accepts,
                                             .pack = pack,
-                                            .run = run};
+                                            .unpack = unpack,
+                                            .run = run,
+                                            .bytes = all_bytes};
 
 }  // namespace espalier

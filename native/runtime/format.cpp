@@ -66,6 +66,20 @@ LayerWeights layer_weights(const Node& node, const ConvShape& shape, const real*
     weights.bias = {effective + bias->offset, static_cast<std::size_t>(bias->size)};
   }
   find_integers(node, effective, weights);
+  const WeightQuantization& q = node.attributes.quantize;
+  weights.quantization = q;
+  if (!q.scheme) return weights;
+  const ParameterInfo& scale = *grid_scale_of(node);
+  const ParameterInfo* offset = grid_offset_of(node);
+  const real* scales = effective + scale.offset;
+  if (q.scheme->codebook) {
+    weights.levels.assign(scales, scales + scale.size);
+  } else {
+    for (std::int64_t i = 0; i < scale.size; ++i) {
+      weights.grids.push_back({scales[i], offset ? effective[offset->offset + i] : real{0}});
+    }
+  }
+  weights.codes = weight_codes(node, effective);
   return weights;
 }
 

@@ -25,6 +25,13 @@ struct LayerWeights {
   std::vector<std::int8_t> integers;  // values = scales[out] · integers, if that is exact; else empty
   std::vector<float> scales;          // [out]
 
+  // What the spec says about them. A null scheme: float. Pruned weights have the code that stands for 0 where
+  // the scheme has one; else only `values` tells.
+  WeightQuantization quantization;  // scheme, bits, granularity, group size
+  std::vector<std::int32_t> codes;  // as `values`; codebook: the level's index
+  std::vector<Grid> grids;          // one for each group (group_at() in ops/weights.h); none for codebooks
+  std::vector<real> levels;         // of a codebook
+
   double density() const;  // share of weights that are not 0
 };
 LayerWeights layer_weights(const Node& node, const ConvShape& shape, const real* effective);
@@ -36,12 +43,18 @@ struct RunContext {
   const IntegerKernels& integer;
   const std::uint8_t* packed;
   const void* in;  // codes (a map with its padding around it) or numbers (without), by WeightFormat::integer
+  void* scratch;   // of the float kernels for single images
   void* out;       // codes if `to_codes`, else numbers
   bool to_codes = false;
   const Requantization* requantization = nullptr;  // integers only
   const real* bias = nullptr;                      // numbers only; integers have it in their first sum
 };
 
+// To a row belong its name and five functions. Convolve (runtime/instructions.cpp) does what all formats
+// need: it puts padding around code maps, computes the first sums and multipliers, gives the shape without
+// padding, and asks `pack` once and `run` for each block. It also may turn the taps of a few channels into
+// channels: `shape` and `integers` are then those of the convolution that is left; `values` and `codes` stay
+// as they were, so an integer format packs `integers`.
 struct WeightFormat {
   std::string_view name;
   std::string_view summary;
@@ -49,8 +62,14 @@ struct WeightFormat {
   bool (*accepts)(const LayerWeights& weights) = nullptr;
   PackedBytes (*pack)(const LayerWeights& weights, const Kernels& kernels,
                       const IntegerKernels& integer) = nullptr;
+  // What was packed, back: `integers` of an integer format, else `values`. For tests.
+  void (*unpack)(const ConvShape& shape, const Kernels& kernels, const IntegerKernels& integer,
+                 const PackedBytes& packed, void* weights) = nullptr;
   void (*run)(const RunContext& context) = nullptr;
+  // Of the packed weights, as memory and reports count them.
+  std::int64_t (*bytes)(const PackedBytes& packed) = nullptr;
 };
+inline std::int64_t all_bytes(const PackedBytes& packed) { return static_cast<std::int64_t>(packed.size()); }
 
 // The table: of those that accept a layer, the first one is taken (RuntimeOptions may force another).
 std::span<const WeightFormat* const> weight_formats();

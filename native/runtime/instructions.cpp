@@ -6,11 +6,19 @@
 #include <utility>
 
 namespace espalier {
+namespace {
+
+// Kernels for single images run over the end of a map by up to a register of numbers or a block of codes.
+constexpr std::int64_t kSingleSlack = std::max<std::int64_t>(kCodeSlack, 16 * sizeof(real));
+
+}  // namespace
 
 std::int64_t bytes_of(const Map& map, int lanes) {
   const std::int64_t pixels = map.shape.pixels();
-  return map.is_codes ? code_groups(map.shape.channels) * pixels * lanes * kCodeChannels
-                      : map.shape.channels * pixels * lanes * static_cast<std::int64_t>(sizeof(real));
+  const std::int64_t bytes =
+      map.is_codes ? code_groups(map.shape.channels) * pixels * lanes * kCodeChannels
+                   : map.shape.channels * pixels * lanes * static_cast<std::int64_t>(sizeof(real));
+  return lanes == 1 ? bytes + kSingleSlack : bytes;
 }
 
 CodeRange range_of(const CodeGrid& grid, Rectifier rectifier) {
@@ -120,6 +128,35 @@ void expand_groups(LayerWeights& weights) {
   s.groups = 1;
 }
 
+// Whether a convolution takes fewer products with the taps of a row as channels.
+bool gathers_taps(const ConvShape& s) {
+  return s.groups == 1 && s.in_channels < kCodeChannels &&
+         code_groups(s.kernel_width * s.in_channels) < s.kernel_width;
+}
+
+// The weights of that convolution: [out][kw · in][kh][1].
+void gather_weights(LayerWeights& weights) {
+  ConvShape& s = weights.shape;
+  std::vector<std::int8_t> gathered(weights.integers.size());
+  auto from = weights.integers.begin();
+  for (int o = 0; o < s.out_channels; ++o) {
+    for (int c = 0; c < s.in_channels; ++c) {
+      for (int ky = 0; ky < s.kernel_height; ++ky) {
+        for (int kx = 0; kx < s.kernel_width; ++kx) {
+          const int channel = o * s.kernel_width * s.in_channels + kx * s.in_channels + c;
+          gathered[static_cast<std::size_t>(channel * s.kernel_height + ky)] = *from++;
+        }
+      }
+    }
+  }
+  weights.integers = std::move(gathered);
+  s.in_channels *= s.kernel_width;
+  s.in_height = (s.out_height - 1) * s.stride_height + (s.kernel_height - 1) * s.dilation_height + 1;
+  s.in_width = s.out_width;
+  s.kernel_width = s.stride_width = s.dilation_width = 1;
+  s.pad_top = s.pad_left = 0;
+}
+
 struct Convolve final : Instruction {
   Convolve(const WeightFormat& f, LayerWeights weights, const Kernels& k, Rectifier rectifier, Map* from,
            Map* to)
@@ -139,6 +176,9 @@ struct Convolve final : Instruction {
     } else {
       bias.assign(weights.bias.begin(), weights.bias.end());
     }
+    original = weights.shape;
+    gathers = format.integer && gathers_taps(original);
+    if (gathers) gather_weights(weights);
     shape = weights.shape;
     arrange();
     weights.shape = shape;
@@ -147,23 +187,32 @@ struct Convolve final : Instruction {
 
   void run(const Frame& frame) const override {
     const void* source = frame.codes(*in[0]);
+    if (gathers) {
+      integer.gather_taps(original, in[0]->grid.zero_point, frame.codes(*in[0]), frame.scratch);
+      source = frame.scratch;
+    }
     if (with_border) source = surround(frame.codes(*in[0]), frame.scratch);
     format.run({.shape = shape,
                 .kernels = kernels,
                 .integer = integer,
                 .packed = packed.data(),
                 .in = source,
+                .scratch = frame.scratch,
                 .out = frame.codes(*out),
                 .to_codes = out->is_codes,
                 .requantization = &requantization,
                 .bias = bias.empty() ? nullptr : bias.data()});
   }
   std::int64_t scratch_bytes() const override {
-    return with_border ? std::int64_t{code_groups(shape.in_channels)} * shape.in_height * shape.in_width *
-                             pixel_bytes()
-                       : 0;
+    if (!format.integer) {
+      return kernels.conv_scratch ? kernels.conv_scratch(shape) * static_cast<std::int64_t>(sizeof(real)) : 0;
+    }
+    return with_border || gathers ? border_bytes() + kSingleSlack : 0;
   }
 
+  std::int64_t border_bytes() const {
+    return std::int64_t{code_groups(shape.in_channels)} * shape.in_height * shape.in_width * pixel_bytes();
+  }
   std::int64_t pixel_bytes() const { return std::int64_t{lanes} * kCodeChannels; }
 
   // A sum begins with the bias and without what the zero point will add: the border holds zero points, so
@@ -171,7 +220,7 @@ struct Convolve final : Instruction {
   void find_start(const LayerWeights& weights) {
     const std::size_t rows = static_cast<std::size_t>(weights.shape.out_channels);
     const std::size_t row = weights.integers.size() / rows;
-    start.resize(rows + kCodeChannels);
+    start.resize(rows + kMoreChannels);
     for (std::size_t o = 0; o < rows; ++o) {
       std::int32_t sum = 0;
       for (std::size_t i = 0; i < row; ++i) sum += weights.integers[o * row + i];
@@ -186,12 +235,12 @@ struct Convolve final : Instruction {
       const float sum_scale = in[0]->grid.scale * scale;
       multiplier.push_back(out->is_codes ? sum_scale / out->grid.scale : sum_scale);
     }
-    multiplier.resize(weights.scales.size() + kCodeChannels);
+    multiplier.resize(weights.scales.size() + kMoreChannels);
   }
 
   // Integer kernels know no borders: the map is copied between zero points where it has any.
   void arrange() {
-    if (!format.integer) return;
+    if (!format.integer || gathers) return;
     const int height =
         (shape.out_height - 1) * shape.stride_height + (shape.kernel_height - 1) * shape.dilation_height + 1;
     const int width =
@@ -211,7 +260,7 @@ struct Convolve final : Instruction {
   }
 
   const std::uint8_t* surround(const std::uint8_t* map, std::uint8_t* bordered) const {
-    std::memset(bordered, in[0]->grid.zero_point, static_cast<std::size_t>(scratch_bytes()));
+    std::memset(bordered, in[0]->grid.zero_point, static_cast<std::size_t>(border_bytes()));
     for (int group = 0; group < code_groups(shape.in_channels); ++group) {
       for (int y = 0; y < rows; ++y) {
         std::memcpy(bordered + ((std::int64_t{group} * shape.in_height + top + y) * shape.in_width + left) *
@@ -227,12 +276,14 @@ struct Convolve final : Instruction {
   const Kernels& kernels;
   const IntegerKernels& integer;
   int lanes;
-  ConvShape shape;
+  ConvShape original{};  // before its taps were gathered
+  ConvShape shape{};
   PackedBytes packed;
   std::vector<std::int32_t> start;
   std::vector<float> multiplier;
   aligned_vector<real> bias;
   Requantization requantization{};
+  bool gathers = false;
   bool with_border = false;
   int top = 0, left = 0, rows = 0, columns = 0, from_height = 0, from_width = 0;
 };
@@ -286,7 +337,7 @@ struct Add final : Instruction {
            .zero_point = to->grid.zero_point,
            .lowest = range.lowest,
            .highest = range.highest};
-    size = bytes_of(*to, kernels.lanes);
+    size = code_groups(to->shape.channels) * std::int64_t{to->shape.pixels()} * kernels.lanes * kCodeChannels;
   }
   void run(const Frame& frame) const override {
     kernels.add(size, frame.codes(*in[0]), frame.codes(*in[1]), sum, frame.codes(*out));
@@ -378,7 +429,7 @@ std::unique_ptr<Instruction> convolve(const WeightFormat& format, LayerWeights w
                                       const Kernels& kernels, Rectifier rectifier, Map* in, Map* out,
                                       std::int64_t& packed_bytes) {
   auto made = std::make_unique<Convolve>(format, std::move(weights), kernels, rectifier, in, out);
-  packed_bytes = static_cast<std::int64_t>(made->packed.size());
+  packed_bytes = format.bytes(made->packed);
   return made;
 }
 

@@ -12,6 +12,11 @@ PackedBytes pack(const LayerWeights& weights, const Kernels&, const IntegerKerne
   return packed;
 }
 
+void unpack(const ConvShape& shape, const Kernels&, const IntegerKernels& integer, const PackedBytes& packed,
+            void* weights) {
+  integer.conv_unpack(shape, packed.data(), static_cast<std::int8_t*>(weights));
+}
+
 void run(const RunContext& c) {
   const auto* in = static_cast<const std::uint8_t*>(c.in);
   if (c.to_codes) {
@@ -28,6 +33,8 @@ constinit const WeightFormat kInt8Format{.name = "int8",
                                          .integer = true,
                                          .accepts = accepts,
                                          .pack = pack,
-                                         .run = run};
+                                         .unpack = unpack,
+                                         .run = run,
+                                         .bytes = all_bytes};
 
 }  // namespace espalier

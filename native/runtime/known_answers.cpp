@@ -6,7 +6,39 @@
 #include "kernels/integer_kernels.h"
 
 namespace espalier {
+
+#define ESPALIER_DECLARE(variant)                         \
+  namespace variant {                                     \
+  extern const IntegerKernels* const* const kIntegers[2]; \
+  }
+#if defined(ESPALIER_HAS_RELAXED)
+ESPALIER_DECLARE(relaxed)
+#else
+ESPALIER_DECLARE(plain)
+#endif
+#if defined(ESPALIER_HAS_AVX)
+ESPALIER_DECLARE(avx2)
+ESPALIER_DECLARE(avx512)
+#endif
+
 namespace {
+
+// For blocks of images, and for single ones.
+struct Variant {
+  std::string_view name;
+  const IntegerKernels* const* const* integers;
+};
+constexpr Variant kVariants[] = {
+#if defined(ESPALIER_HAS_RELAXED)
+    {"relaxed", relaxed::kIntegers},
+#else
+    {"plain", plain::kIntegers},
+#endif
+#if defined(ESPALIER_HAS_AVX)
+    {"avx2", avx2::kIntegers},
+    {"avx512", avx512::kIntegers},
+#endif
+};
 
 // Four channels of the highest and the lowest codes and weights against the definition.
 bool multiplies(const IntegerKernels& kernels) {
@@ -30,10 +62,10 @@ bool multiplies(const IntegerKernels& kernels) {
                                                 127, -127, 1,   -1,  0,    64,   -3,   100};
   constexpr std::array<std::uint8_t, 7> kCodes{255, 0, 127, 128, 129, 200, 1};
   alignas(64) std::array<std::uint8_t, kMaxLanes * 4> in{};
-  alignas(64) std::array<std::int16_t, 64> packed{};
+  alignas(64) std::array<std::int16_t, kMaxLanes * 4> packed{};
   alignas(64) std::array<real, kMaxLanes * 4> out{};
-  const std::array<std::int32_t, 8> start{5, -7, 0, 1, 0, 0, 0, 0};
-  const std::array<float, 8> multiplier{1, 1, 1, 1, 0, 0, 0, 0};
+  const std::array<std::int32_t, 4 + kMoreChannels> start{5, -7, 0, 1};
+  const std::array<float, 4 + kMoreChannels> multiplier{1, 1, 1, 1};
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = kCodes[i * (i + 3) % kCodes.size()];
   kernels.conv_pack(shape, kWeight.data(), packed.data());
   kernels.conv_to_numbers(shape, in.data(), packed.data(),
@@ -51,8 +83,12 @@ bool multiplies(const IntegerKernels& kernels) {
 }  // namespace
 
 const IntegerKernels& integer_kernels(const Kernels& kernels) {
-  for (const IntegerKernels* const* candidate = kernels.integer; *candidate; ++candidate) {
-    if (multiplies(**candidate)) return **candidate;
+  for (const Variant& variant : kVariants) {
+    if (variant.name != kernels.name) continue;
+    for (const IntegerKernels* const* candidate = variant.integers[kernels.lanes == 1 ? 1 : 0]; *candidate;
+         ++candidate) {
+      if (multiplies(**candidate)) return **candidate;
+    }
   }
   throw Error(ErrorCode::kUnsupported, "kernels", "integer products with known results came out wrong");
 }

@@ -15,6 +15,12 @@
 #include "runtime/tail.h"
 
 namespace espalier {
+namespace {
+
+constexpr int kFewImages = 3;  // that run one by one
+constexpr int kSlice = 256;    // images of one PackedEvaluator::advance()
+
+}  // namespace
 
 // Turns a graph into instructions, layer by layer.
 class Packer {
@@ -265,7 +271,10 @@ PackedModel::PackedModel(const Model& model, const Kernels& kernels, ThreadPool&
   const real* values = make_effective(graph_, model.parameters, pool, effective);
   parameters_.assign(values, values + graph_.slab_size);
   Packer(*this, options).pack();
-  if (!options.reference) return;
+  if (!options.reference) {
+    if (kernels.single) single_ = std::make_unique<PackedModel>(model, *kernels.single, pool, options);
+    return;
+  }
   outputs_.resize(static_cast<std::size_t>(graph_.classes * kernels.lanes * pool.threads()));
   for (int thread = 0; thread < pool.threads(); ++thread) {
     reference_.push_back(std::make_unique<ReferenceModel>(graph_, parameters_.data(), kernels));
@@ -296,6 +305,13 @@ const real* PackedModel::infer_reference(const std::uint8_t* images, int count, 
 void PackedModel::infer(const std::uint8_t* images, int count, real* logits) {
   const int lanes = kernels_.lanes;
   const std::ptrdiff_t image_size = graph_.input.shape.size();
+  if (single_ && count <= kFewImages) {
+    for (int i = 0; i < count; ++i) {
+      const real* outputs = single_->infer_block(images + i * image_size, 1, 0);
+      std::copy_n(outputs, graph_.classes, logits + std::ptrdiff_t{i} * graph_.classes);
+    }
+    return;
+  }
   pool_.run((count + lanes - 1) / lanes, [&](int block, int thread) {
     const int first = block * lanes;
     const int valid = std::min(lanes, count - first);
@@ -323,12 +339,6 @@ std::int64_t PackedModel::bytes() const {
   for (const LayerExecution& layer : layers_) sum += layer.bytes;
   return sum;
 }
-
-namespace {
-
-constexpr int kSlice = 256;  // images of one advance()
-
-}  // namespace
 
 PackedEvaluator::PackedEvaluator(PackedModel& model, const Dataset& dataset, const Split& split,
                                  ThreadPool& pool)

@@ -80,6 +80,7 @@ class PackedModel {
   std::int64_t scratch_ = 0;  // where it begins in a thread's memory
   std::int64_t thread_bytes_ = 0;
   aligned_vector<std::uint8_t> memory_;
+  std::unique_ptr<PackedModel> single_;                     // with the kernels for single images
   std::vector<std::unique_ptr<ReferenceModel>> reference_;  // one for each thread, if that was asked for
   std::vector<real> outputs_;                               // of these
 };

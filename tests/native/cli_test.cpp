@@ -32,7 +32,7 @@ TEST_F(Cli, AWrongCallIsStatus2AndSaysWhy) {
   expect_error(2, {"tarin"},
                "\"tarin\" is not a command; the commands are train, eval, predict, inspect, quantize, prune, "
                "factorize, "
-               "transfer, generate, schema");
+               "transfer, finetune, fold, slim, round, compress, sweep, export, import, generate, schema");
   expect_error(2, {"--verbose"}, "\"--verbose\" is not an option; see espalier --help");
   expect_error(2, {"train", "--model", "small"}, "--data: is missing");
   expect_error(2, {"train", "--data", "synthetic:60"}, "--model: is missing");

@@ -13,6 +13,7 @@
 #include "compress/quantize/rewrite.h"
 #include "core/error.h"
 #include "data/digits.h"
+#include "ops/shapes.h"
 #include "ops/weights.h"
 #include "random_network.h"
 #include "runtime/format.h"
@@ -64,6 +65,14 @@ std::vector<real> outputs(const Model& model, const Kernels& kernels, const Runt
   PackedModel packed(model, kernels, pool, options);
   std::vector<real> logits(static_cast<std::size_t>(kImages * graph.classes));
   packed.infer(images.data(), kImages, logits.data());
+  // The same one by one, and in threes.
+  std::vector<real> few(logits);
+  const std::ptrdiff_t size = graph.input.shape.size();
+  for (int first = 0, count = 1; first < kImages; first += count, count = 4 - count) {
+    count = std::min(count, kImages - first);
+    packed.infer(images.data() + first * size, count, few.data() + first * graph.classes);
+  }
+  EXPECT_EQ(few, logits);
   for (const LayerExecution& layer : packed.layers()) {
     if (formats) formats->insert(layer.format);
   }
@@ -95,6 +104,43 @@ TEST_P(PackedRuntime, equals_the_reference_on_200_random_networks) {
   }
   EXPECT_TRUE(formats.contains("int8"));
   EXPECT_TRUE(formats.contains("float32"));
+}
+
+TEST_P(PackedRuntime, unpacks_what_it_packed) {
+  int layers = 0;
+  for (const char* preset : {"lenet5", "resnet", "mobile"}) {
+    const auto model = quantized(*model_of(preset_spec(preset, 1, 28, 28, 10), 4), 4);
+    ThreadPool pool(1);
+    aligned_vector<real> storage;
+    const real* effective = make_effective(model->graph, model->parameters, pool, storage);
+    for (const Kernels* kernels : {GetParam(), GetParam()->single}) {
+      for (const Node& node : model->graph.nodes) {
+        if (!has_weights(node)) continue;
+        const LayerWeights weights = layer_weights(node, conv_shape(node), effective);
+        const bool integers_only = node.attributes.quantize.scheme == &kSymmetric;
+        EXPECT_EQ(weights.integers.empty(), !integers_only) << node.name;
+        for (std::size_t i = 0; i < weights.codes.size(); ++i)
+          ASSERT_EQ(weights.codes[i], weights.integers[i]);
+        for (const WeightFormat* format : weight_formats()) {
+          if (!format->accepts(weights)) continue;
+          const IntegerKernels& integer = integer_kernels(*kernels);
+          const PackedBytes packed = format->pack(weights, *kernels, integer);
+          EXPECT_GE(format->bytes(packed) * 8, static_cast<std::int64_t>(weights.values.size()));
+          std::vector<std::int8_t> integers(weights.values.size(), 99);
+          std::vector<real> values(weights.values.size(), real(99));
+          void* out = format->integer ? static_cast<void*>(integers.data()) : values.data();
+          format->unpack(weights.shape, *kernels, integer, packed, out);
+          if (format->integer) {
+            EXPECT_EQ(integers, weights.integers) << format->name << ", " << node.name;
+          } else {
+            EXPECT_TRUE(std::ranges::equal(values, weights.values)) << format->name << ", " << node.name;
+          }
+          ++layers;
+        }
+      }
+    }
+  }
+  EXPECT_GT(layers, 30);
 }
 
 // Integer sums do not depend on the processor, nor do the numbers that they become.
