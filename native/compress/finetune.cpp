@@ -48,6 +48,14 @@ Work fine_tune_control(const Model& original, PassContext& context, TrainingConf
   co_await evaluate_model(*control, context, *context.report.accuracy_control);
 }
 
+TrainingTerms taught_by_original(const PassContext& context, const Model* before, double share) {
+  TrainingTerms terms;
+  if (share == 0) return terms;
+  terms.teacher = context.source ? context.source : before;
+  terms.distillation = share;
+  return terms;
+}
+
 Work begin_report(PassContext& context, std::string_view pass) {
   Report& report = context.report;
   report.pass = pass;
@@ -59,8 +67,8 @@ Work begin_report(PassContext& context, std::string_view pass) {
 }
 
 Work fine_tune_result(PassContext& context, TrainingConfig config, const Model* original,
-                      std::string_view stage) {
-  co_await fine_tune(*context.model, context, config, {}, stage);
+                      std::string_view stage, TrainingTerms terms) {
+  co_await fine_tune(*context.model, context, config, {}, stage, terms);
   context.report.finetune_epochs = config.epochs;
   context.report.accuracy_finetuned.emplace();
   co_await evaluate_model(*context.model, context, *context.report.accuracy_finetuned);

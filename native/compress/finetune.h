@@ -30,6 +30,10 @@ Work fine_tune(Model& model, const PassContext& context, TrainingConfig config,
 Work fine_tune_control(const Model& original, PassContext& context, TrainingConfig config,
                        TrainingTerms terms = {});
 
+// Distillation while a pass trains: `share` (0: none) of the loss is the teacher's term. The teacher is
+// context.source, the model before the pipeline, or else `before`, which must outlive the training.
+TrainingTerms taught_by_original(const PassContext& context, const Model* before, double share);
+
 // Of the optimizer's learning rate, where fine-tuning begins: below a fresh network's, at momentum's 0.01.
 inline constexpr double kFineTuningRate = 0.5;
 
@@ -38,7 +42,7 @@ Work begin_report(PassContext& context, std::string_view pass);
 // Trains what the pass left by `config` and, unless `original` is null, the control as long by
 // context.training.
 Work fine_tune_result(PassContext& context, TrainingConfig config, const Model* original,
-                      std::string_view stage = "fine-tune");
+                      std::string_view stage = "fine-tune", TrainingTerms terms = {});
 // At its end.
 void end_report(PassContext& context);
 

@@ -36,12 +36,8 @@ Work run(PassContext& context, FineTuneOptions options) {
   config.layer_rates = codebook_rates(context.model->graph, config.layer_rates);
 
   const std::unique_ptr<Model> before = copy_of(*context.model);
-  TrainingTerms terms;
-  if (options.distillation > 0) {
-    terms.teacher = context.source ? context.source : before.get();
-    terms.temperature = options.temperature;
-    terms.distillation = options.distillation;
-  }
+  TrainingTerms terms = taught_by_original(context, before.get(), options.distillation);
+  terms.temperature = options.temperature;
   Report& report = context.report;
   co_await fine_tune(*context.model, context, config, {}, "fine-tune", terms);
   report.finetune_epochs = config.epochs;

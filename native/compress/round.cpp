@@ -3,8 +3,9 @@
 //
 //   x = m · 2^e with 1/2 <= |m| < 1   ->   round(m · 2^bits) · 2^(e - bits), half to even
 //
-// The relative error is at most 2^-bits. Codes of weights do not change: they are made of the rounded grids
-// by the codebook's indices, or anew.
+// The relative error is at most 2^-bits. Codes of weights do not change: quantized weights become the numbers
+// of their codes on the rounded grid. Rounded anew, those that training left at a border between two codes
+// would flip: it cost a LeNet-5 of 6 KB 0.4 points.
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -51,11 +52,18 @@ int bits_of(const Node& node, const ParameterInfo& info, const RoundOptions& opt
   return &info == grid_scale_of(node) ? options.grids : 0;  // not the indices of a codebook, nor offsets
 }
 
+// Evenly spaced levels, which round to the nearest.
+bool has_learnable_grids(const Node& node) {
+  return has_weights(node) && node.attributes.quantize.scheme && node.attributes.quantize.scheme->learnable;
+}
+
 Work run(PassContext& context, RoundOptions options) {
   co_await begin_report(context, "round");
   aligned_vector<real>& value = context.model->parameters.value;
   std::int64_t changed = 0;
   for (const Node& node : context.model->graph.nodes) {
+    std::vector<std::int32_t> codes;
+    if (has_learnable_grids(node)) codes = weight_codes(node, value.data());
     for (const ParameterInfo& info : node.parameters) {
       const int bits = bits_of(node, info, options);
       for (std::int64_t i = info.offset; bits > 0 && i < info.offset + info.size; ++i) {
@@ -65,6 +73,7 @@ Work run(PassContext& context, RoundOptions options) {
         changed += x != before ? 1 : 0;
       }
     }
+    if (!codes.empty()) set_weight_codes(node, codes, value.data());
   }
   Report& report = context.report;
   report.notes.emplace_back("rounded", std::to_string(changed) + " numbers");

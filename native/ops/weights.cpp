@@ -184,4 +184,18 @@ std::vector<std::int32_t> weight_codes(const Node& node, const real* value) {
   return codes;
 }
 
+void set_weight_codes(const Node& node, std::span<const std::int32_t> codes, real* value) {
+  const WeightQuantization& q = node.attributes.quantize;
+  real* weight = value + weight_of(node).offset;
+  std::vector<real> numbers(codes.size());
+  for_each_group(node, [&](const WeightGroup& group) {
+    const auto begin = static_cast<std::size_t>(group.begin), size = static_cast<std::size_t>(group.size);
+    q.scheme->dequantize(codes.subspan(begin, size), grid_at(node, value, group.index), q.bits,
+                         numbers.data() + begin);
+  });
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (weight[i] != 0) weight[i] = numbers[i];
+  }
+}
+
 }  // namespace espalier

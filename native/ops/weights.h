@@ -61,5 +61,7 @@ void quantized_weight_gradient(const Node& node, const real* value, const real* 
 
 // Every weight's code, in [lowest_code, highest_code] (codebook: the level's index).
 std::vector<std::int32_t> weight_codes(const Node& node, const real* value);
+// Weights become the numbers of their codes; those that are 0 stay 0. Not for codebooks.
+void set_weight_codes(const Node& node, std::span<const std::int32_t> codes, real* value);
 
 }  // namespace espalier

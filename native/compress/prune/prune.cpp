@@ -37,6 +37,7 @@ struct PruneOptions {
   int rounds = 3;
   int samples = 512;
   int finetune = 0;
+  double distillation = 0;
   bool rewind = false;
   bool slim = false;
   bool control = true;
@@ -61,6 +62,10 @@ constexpr ConfigField kFields[] = {
     {"samples", "Training images that gradients and activations are measured on",
      member<&PruneOptions::samples>, 1, 1e9},
     {"finetune", "Epochs of fine-tuning", member<&PruneOptions::finetune>, 0, 1e6},
+    {"distillation",
+     "Share of the teacher's term in the loss of the fine-tuning; the teacher is the model before the "
+     "pipeline, or before this pass; 0: none",
+     member<&PruneOptions::distillation>, 0, 1},
     {"rewind", "Survivors start again from their values early in training", member<&PruneOptions::rewind>},
     {"slim", "Remove pruned channels physically", member<&PruneOptions::slim>},
     {"control", "Fine-tune the original equally long, for comparison", member<&PruneOptions::control>},
@@ -188,6 +193,8 @@ void check_rewind(const PassContext& context, const PruneOptions& options) {
 
 // ---- the schedules
 
+constexpr std::string_view kStage = "fine-tune";
+
 // The survivors' values as they were early; grids follow them.
 void rewind_to(const Model& early, Model& model) {
   auto& value = model.parameters.value;
@@ -223,7 +230,7 @@ bool is_due(std::int64_t step, std::int64_t ramp, std::int64_t updates) {
 }
 
 Work prune_once(PassContext& context, Pruner& pruner, const PruneOptions& options,
-                const TrainingConfig& training) {
+                const TrainingConfig& training, const TrainingTerms& terms) {
   Model& model = *context.model;
   co_await pruner.measure();
   pruner.prune_fully();
@@ -231,11 +238,11 @@ Work prune_once(PassContext& context, Pruner& pruner, const PruneOptions& option
   context.report.accuracy_after.emplace();
   co_await evaluate_model(model, context, *context.report.accuracy_after);
   if (options.rewind) rewind_to(*context.early, model);
-  co_await fine_tune(model, context, training);
+  co_await fine_tune(model, context, training, {}, kStage, terms);
 }
 
 Work prune_in_rounds(PassContext& context, Pruner& pruner, const PruneOptions& options,
-                     TrainingConfig training) {
+                     TrainingConfig training, const TrainingTerms& terms) {
   Model& model = *context.model;
   double full = 0;
   for (int round = 1; round <= options.rounds; ++round) {
@@ -250,11 +257,12 @@ Work prune_in_rounds(PassContext& context, Pruner& pruner, const PruneOptions& o
     if (options.rewind) rewind_to(*context.early, model);
     training.epochs =
         options.finetune * round / options.rounds - options.finetune * (round - 1) / options.rounds;
-    co_await fine_tune(model, context, training);
+    co_await fine_tune(model, context, training, {}, kStage, terms);
   }
 }
 
-Work prune_gradually(PassContext& context, Pruner& pruner, const TrainingConfig& training) {
+Work prune_gradually(PassContext& context, Pruner& pruner, const TrainingConfig& training,
+                     const TrainingTerms& terms) {
   // Known beforehand, but for a byte budget, which depends on the scores.
   if (pruner.depends_on_scores()) co_await pruner.measure();
   const double full = pruner.full_sparsity();
@@ -271,11 +279,12 @@ Work prune_gradually(PassContext& context, Pruner& pruner, const TrainingConfig&
       pruner.prune(cubic_sparsity(full, static_cast<double>(step) / static_cast<double>(ramp)));
     }
   };
-  co_await fine_tune(*context.model, context, training, between);
+  co_await fine_tune(*context.model, context, training, between, kStage, terms);
   if (!done) pruner.prune_fully();
 }
 
-Work prune_and_splice(PassContext& context, Pruner& pruner, const TrainingConfig& training) {
+Work prune_and_splice(PassContext& context, Pruner& pruner, const TrainingConfig& training,
+                      const TrainingTerms& terms) {
   co_await pruner.measure();
   const std::uint64_t seed = training.seed;
   const BetweenSteps between = [&pruner, seed](Trainer& trainer) {
@@ -298,7 +307,7 @@ Work prune_and_splice(PassContext& context, Pruner& pruner, const TrainingConfig
     pruner.zero_pruned();
     trainer.keep_pruned_values(false);
   };
-  co_await fine_tune(*context.model, context, training, between);
+  co_await fine_tune(*context.model, context, training, between, kStage, terms);
   pruner.zero_pruned();
 }
 
@@ -350,16 +359,19 @@ Work run(PassContext& context, PruneOptions options, PruneSettings settings, std
   TrainingConfig training = context.training;
   training.epochs = options.finetune;
   std::unique_ptr<Model> original;
-  if (options.finetune > 0 && options.control) original = copy_of(*context.model);
+  if (options.finetune > 0 && (options.control || (options.distillation > 0 && !context.source))) {
+    original = copy_of(*context.model);
+  }
+  const TrainingTerms terms = taught_by_original(context, original.get(), options.distillation);
 
   if (schedule == "one-shot") {
-    co_await prune_once(context, pruner, options, training);
+    co_await prune_once(context, pruner, options, training, terms);
   } else if (schedule == "iterative") {
-    co_await prune_in_rounds(context, pruner, options, training);
+    co_await prune_in_rounds(context, pruner, options, training, terms);
   } else if (schedule == "cubic") {
-    co_await prune_gradually(context, pruner, training);
+    co_await prune_gradually(context, pruner, training, terms);
   } else {
-    co_await prune_and_splice(context, pruner, training);
+    co_await prune_and_splice(context, pruner, training, terms);
   }
   report.revived = revived_weights(*context.model);
   describe(*context.model, pruner, settings, schedule, report);
@@ -371,7 +383,7 @@ Work run(PassContext& context, PruneOptions options, PruneSettings settings, std
       options.finetune > 0 ? report.accuracy_finetuned : report.accuracy_after;
   accuracy.emplace();
   co_await evaluate_model(*context.model, context, *accuracy);
-  if (original) co_await fine_tune_control(*original, context, training);
+  if (original && options.control) co_await fine_tune_control(*original, context, training);
 }
 
 Work start(PassContext& context, const nlohmann::json& json) {

@@ -33,6 +33,7 @@ struct QuantizeOptions {
   int images = 1024;
   int qat = 0;
   bool learned = true;
+  double distillation = 0;
   int bytes = 0;
   std::string initialization = "linear";
   bool fold = true;
@@ -55,6 +56,10 @@ constexpr ConfigField kFields[] = {
      member<&QuantizeOptions::images>, 1, 1e6},
     {"qat", "Epochs of quantization-aware training", member<&QuantizeOptions::qat>, 0, 1e6},
     {"learned", "Trains scales and codebooks with the weights (LSQ)", member<&QuantizeOptions::learned>},
+    {"distillation",
+     "Share of the teacher's term in the loss of the training; the teacher is the model before the pipeline, "
+     "or before this pass; 0: none",
+     member<&QuantizeOptions::distillation>, 0, 1},
     {"bytes", "Chooses each layer's bits so that the model takes so many bytes at most; 0: as given",
      member<&QuantizeOptions::bytes>, 0, 2e9},
     {"initialization", "Where a codebook's levels start", member<&QuantizeOptions::initialization>, 0, 0,
@@ -271,7 +276,8 @@ Work run(PassContext& context, QuantizeOptions options) {
       report.notes.emplace_back("clip_norm", "1, for the batch norm that was folded away");
     }
     co_await fine_tune_result(context, config, options.control ? original.get() : nullptr,
-                              "quantization-aware training");
+                              "quantization-aware training",
+                              taught_by_original(context, original.get(), options.distillation));
   }
   end_report(context);
 }

@@ -393,6 +393,8 @@ export interface QuantizeOptions {
   qat?: number;
   /** Whether that training learns the scales. */
   learned?: boolean;
+  /** Share of the teacher's term in the loss of the training; the original teaches. 0: none. */
+  distillation?: number;
   /** Chooses the bits by layer such that the model takes at most so many bytes. */
   bytes?: number;
   /** Of a codebook. */
@@ -431,6 +433,8 @@ export interface PruneOptions {
   samples?: number;
   /** Epochs. */
   finetune?: number;
+  /** Share of the teacher's term in the loss of the training; the original teaches. 0: none. */
+  distillation?: number;
   /** Survivors start again from their values in `early`. */
   rewind?: boolean;
   /** Physically remove pruned channels. */
