@@ -10,11 +10,13 @@ import {
   type Dataset,
   type Engine,
   type FactorizeOptions,
+  type FineTuneOptions,
   type Model,
   type PassName,
   type PassProgress,
   type PruneOptions,
   type QuantizeOptions,
+  type RoundOptions,
   type TransferOptions,
 } from 'espalier';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -112,6 +114,21 @@ describe('the passes', () => {
     expect(await errorOf(model.prune(data, options).done)).toMatchObject({ code: 'argument' });
     const { report } = await model.prune(data, options, { early }).done;
     expect(report.revived).toBe(0);
+  });
+
+  test('finetune, fold, slim and round each give a model of their own and a report', async () => {
+    const model = await trained();
+    const options: PruneOptions = { sparsity: 0.5, granularity: 'channel', control: false };
+    const { model: pruned } = await model.prune(data, options).done;
+    const { model: slimmed, report } = await pruned.slim(data).done;
+    expect(report.after.total.parameters).toBeLessThan(report.before.total.parameters);
+    const tuned = await slimmed.finetune(data, { epochs: 1, distillation: 0.5 }).done;
+    expect(tuned.report.finetune_epochs).toBe(1);
+    const { model: folded } = await tuned.model.fold(data).done;
+    const { model: rounded } = await folded.round(data, { biases: 4 }).done;
+    for (const bias of (await rounded.tensor('conv1.bias')).data) {
+      expect(bias / 2 ** (Math.floor(Math.log2(Math.abs(bias))) - 3)).toSatisfy(Number.isInteger);
+    }
   });
 
   test('factorize: layers become two thinner ones', async () => {
@@ -397,6 +414,10 @@ describe('the catalogue', () => {
     quantize: Record<keyof QuantizeOptions, true>;
     prune: Record<keyof PruneOptions, true>;
     factorize: Record<keyof FactorizeOptions, true>;
+    finetune: Record<keyof FineTuneOptions, true>;
+    fold: object;
+    slim: object;
+    round: Record<keyof RoundOptions, true>;
     transfer: Record<keyof TransferOptions, true>;
   } = {
     quantize: {
@@ -408,6 +429,7 @@ describe('the catalogue', () => {
       calibrate: true,
       images: true,
       qat: true,
+      distillation: true,
       learned: true,
       bytes: true,
       initialization: true,
@@ -425,6 +447,7 @@ describe('the catalogue', () => {
       rounds: true,
       samples: true,
       finetune: true,
+      distillation: true,
       rewind: true,
       slim: true,
       control: true,
@@ -447,6 +470,10 @@ describe('the catalogue', () => {
       new_head: true,
       control: true,
     },
+    finetune: { epochs: true, distillation: true, temperature: true, control: true },
+    fold: {},
+    slim: {},
+    round: { biases: true, grids: true, weights: true },
   };
 
   test('passes have the options of the types, with defaults and words', () => {

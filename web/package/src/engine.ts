@@ -188,6 +188,22 @@ class ModelHandle implements types.Model {
     });
   }
 
+  finetune(dataset: types.Dataset, options: types.FineTuneOptions = {}, run: types.PassRunOptions = {}) {
+    return this.#compress('finetune', dataset, options, run);
+  }
+
+  fold(dataset: types.Dataset, run: types.PassRunOptions = {}) {
+    return this.#compress('fold', dataset, {}, run);
+  }
+
+  slim(dataset: types.Dataset, run: types.PassRunOptions = {}) {
+    return this.#compress('slim', dataset, {}, run);
+  }
+
+  round(dataset: types.Dataset, options: types.RoundOptions = {}, run: types.PassRunOptions = {}) {
+    return this.#compress('round', dataset, options, run);
+  }
+
   #compress(
     pass: types.PassName,
     dataset: types.Dataset,

@@ -306,6 +306,14 @@ export interface Model {
   factorize(dataset: Dataset, options?: FactorizeOptions, run?: PassRunOptions): Compression;
   /** What this model knows becomes the start, or the teacher, of one for `dataset`. */
   transfer(dataset: Dataset, options?: TransferOptions, run?: TransferRunOptions): Compression;
+  /** Trains on; what is pruned and quantized stays so. */
+  finetune(dataset: Dataset, options?: FineTuneOptions, run?: PassRunOptions): Compression;
+  /** Batch norm becomes part of the layer before it. */
+  fold(dataset: Dataset, run?: PassRunOptions): Compression;
+  /** Channels and neurons that are pruned or constant are removed. */
+  slim(dataset: Dataset, run?: PassRunOptions): Compression;
+  /** Biases and scales keep few significant bits, so that files shrink. */
+  round(dataset: Dataset, options?: RoundOptions, run?: PassRunOptions): Compression;
   dispose(): Promise<void>;
 }
 
@@ -324,7 +332,8 @@ export interface Training extends AsyncIterable<TrainingEvent> {
   readonly done: Promise<TrainingDone>;
 }
 
-export type PassName = 'quantize' | 'prune' | 'factorize' | 'transfer';
+export type PassName =
+  'quantize' | 'prune' | 'factorize' | 'transfer' | 'finetune' | 'fold' | 'slim' | 'round';
 
 export interface PassRunOptions {
   signal?: AbortSignal;
@@ -483,6 +492,26 @@ export interface TransferOptions {
   new_head?: boolean;
   /** Also train from scratch, equally long. */
   control?: boolean;
+}
+
+export interface FineTuneOptions {
+  epochs?: number; // 1
+  /** The share of this model, as a teacher, in the loss. */
+  distillation?: number;
+  /** Softens the teacher's outputs. */
+  temperature?: number;
+  /** Also fine-tune the original, equally long. */
+  control?: boolean;
+}
+
+/** Significant bits; 0 leaves the numbers as they are. */
+export interface RoundOptions {
+  /** Of biases and batch norm. */
+  biases?: number; // 8
+  /** Of scales and codebooks. */
+  grids?: number; // 8
+  /** Of weights that are not quantized. */
+  weights?: number; // 0
 }
 
 /** Of one layer with parameters; in bits and bytes as stored, without entropy coding. */
