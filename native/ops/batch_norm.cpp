@@ -85,9 +85,13 @@ void prepare(const Node& node, const Kernels&, const real* value, real* packed, 
 
 void forward(const BlockContext& c) {
   const Shape& shape = c.node.in_shape();
-  const Statistics statistics(c.statistics, shape.channels);
-  const real* scale = c.training ? statistics.scale : c.packed;
-  const real* shift = c.training ? statistics.shift : c.packed + shape.channels;
+  const real* scale = c.packed;
+  const real* shift = c.packed + shape.channels;
+  if (c.training) {
+    const Statistics statistics(c.statistics, shape.channels);
+    scale = statistics.scale;
+    shift = statistics.shift;
+  }
   const Rectifier rectifier = c.node.rectifier;
   c.kernels.scale_shift(c.in[0], shape.channels, shape.pixels(), scale, shift,
                         rectifier == Rectifier::kNone ? -kAny : 0, rectifier == Rectifier::kRelu6 ? 6 : kAny,

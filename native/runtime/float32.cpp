@@ -7,7 +7,9 @@ namespace {
 bool accepts(const LayerWeights&) { return true; }
 
 PackedBytes pack(const LayerWeights& weights, const Kernels& kernels, const IntegerKernels&) {
-  PackedBytes packed(weights.values.size_bytes());
+  PackedBytes packed;
+  packed.reserve(weights.values.size_bytes() + kReachBytes);
+  packed.resize(weights.values.size_bytes());
   kernels.conv_pack_forward(weights.shape, weights.values.data(), reinterpret_cast<real*>(packed.data()));
   return packed;
 }

@@ -16,6 +16,9 @@ namespace espalier {
 
 using PackedBytes = aligned_vector<std::uint8_t>;
 
+// A kernel's last vector of weights may reach this far beyond them.
+inline constexpr std::size_t kReachBytes = 64;
+
 // What a conv or dense layer multiplies with. A dense layer that reads a map is a convolution whose kernel is
 // as large as the map.
 struct LayerWeights {

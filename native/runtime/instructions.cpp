@@ -79,7 +79,9 @@ struct LoadImages final : Instruction {
 struct RunNode final : Instruction {
   RunNode(const Node& n, const Kernels& k, const real* v) : node(n), kernels(k), value(v) {
     if (!node.op->prepare) return;
-    packed.resize(static_cast<std::size_t>(node.op->packed_size(node, false)));
+    const auto size = static_cast<std::size_t>(node.op->packed_size(node, false));
+    packed.reserve(size + kReachBytes);
+    packed.resize(size);
     node.op->prepare(node, kernels, value, packed.data(), Way::kForward);
   }
 

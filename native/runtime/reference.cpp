@@ -46,7 +46,9 @@ ReferenceModel::ReferenceModel(const Graph& graph, const real* value, const Kern
     Layer& layer = layers_[node.index];
     if (has_weights(node)) layer.weights = layer_weights(node, conv_shape(node), value);
     if (node.op->prepare) {
-      layer.packed.resize(static_cast<std::size_t>(node.op->packed_size(node, false)));
+      const auto size = static_cast<std::size_t>(node.op->packed_size(node, false));
+      layer.packed.reserve(size + kReachBytes);
+      layer.packed.resize(size);
       node.op->prepare(node, kernels_, value, layer.packed.data(), Way::kForward);
     }
     if (node.op->scratch_size) {
