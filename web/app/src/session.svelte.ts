@@ -21,6 +21,7 @@ import {
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
+import { offer } from './offer';
 import { ownDataset, recognise, slug } from './recognise';
 import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
@@ -103,6 +104,9 @@ class Session {
 
   notices = $state.raw<Notice[]>([]);
 
+  /** Goes up when the weights, or the data that they are judged by, are others. */
+  weightsVersion = $state(0);
+
   #engine: Engine | undefined;
   #digits: Promise<Dataset> | undefined;
   #dataset: Dataset | undefined;
@@ -125,6 +129,12 @@ class Session {
   #crashes = 0;
   #downloadAbort: AbortController | undefined;
   #noticeId = 0;
+
+  /** What is compressed, and where. */
+  get handles(): { engine: Engine; model: Model; dataset: Dataset } | undefined {
+    const [engine, model, dataset] = [this.#engine, this.#model, this.#dataset];
+    return engine && model && dataset && { engine, model, dataset };
+  }
 
   className(label: number): string {
     return this.classNames[label] ?? String(label);
@@ -186,7 +196,7 @@ class Session {
       if (source) return await this.#change(id, source);
       this.#say('info', `“${id}” is not stored in this browser, so the built-in digits are used.`);
     } catch (error) {
-      this.#report(error);
+      this.report(error);
       this.settings.preset = defaults.preset;
     }
     await this.#change(builtInDigits.id, drawnDigits);
@@ -266,6 +276,7 @@ class Session {
     this.judgement = undefined;
     this.weightsHash = '';
     this.#checkpoint = undefined;
+    this.weightsVersion += 1;
     void old?.dispose().catch(() => {});
   }
 
@@ -279,7 +290,7 @@ class Session {
       if (!inspection.layers.some(({ name }) => name === this.layer)) this.layer = candidates[0]?.name ?? '';
       this.#refreshViews();
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
@@ -302,7 +313,7 @@ class Session {
 
   /** What can wait until the engine learns: it does one thing at a time. */
   #afterFirstStep(work: () => Promise<void>): void {
-    this.#later.push(() => void work().catch((error: unknown) => this.#report(error)));
+    this.#later.push(() => void work().catch((error: unknown) => this.report(error)));
   }
 
   #begun(): void {
@@ -323,7 +334,7 @@ class Session {
       this.#training = undefined;
       this.phase = 'failed';
       if (error instanceof EspalierError && error.code === 'crashed') void this.#recover();
-      else this.#report(error);
+      else this.report(error);
     }
   }
 
@@ -366,12 +377,14 @@ class Session {
       this.imagesPerSecond = meanSpeed(events, this.progress?.step ?? 0);
       this.progress = last;
       this.step = last.step;
+      this.weightsVersion += 1;
     }
     this.historyVersion += 1;
   }
 
   /** Weights stand still: show everything as of now. */
   #settle(): void {
+    this.weightsVersion += 1;
     this.#refreshViews();
     void this.#hash();
     void this.judge();
@@ -435,7 +448,7 @@ class Session {
     try {
       await action(training);
     } catch (error) {
-      if (training === this.#training) this.#report(error);
+      if (training === this.#training) this.report(error);
     }
   }
 
@@ -504,7 +517,7 @@ class Session {
 
   async moreSamples(): Promise<void> {
     const page = Math.round((this.samples?.indices[0] ?? 0) / sampleCount) + 1;
-    await this.#chooseSamples(page).catch((error: unknown) => this.#report(error));
+    await this.#chooseSamples(page).catch((error: unknown) => this.report(error));
   }
 
   #keepViewsFresh(): void {
@@ -527,7 +540,7 @@ class Session {
     this.#viewsBusy = true;
     void this.#readViews()
       .catch((error: unknown) => {
-        if (this.phase !== 'failed') this.#report(error);
+        if (this.phase !== 'failed') this.report(error);
       })
       .finally(() => {
         this.#viewsBusy = false;
@@ -589,7 +602,7 @@ class Session {
     } catch (error) {
       const expected =
         error instanceof EspalierError && (error.code === 'aborted' || error.code === 'crashed');
-      if (!expected && model === this.#model) this.#report(error);
+      if (!expected && model === this.#model) this.report(error);
     } finally {
       this.#judgedAt = performance.now();
       if (this.#judging === judging) this.#judging = undefined;
@@ -672,7 +685,7 @@ class Session {
   }
 
   async forgetStored(id: string): Promise<void> {
-    await forget(id).catch((error: unknown) => this.#report(error));
+    await forget(id).catch((error: unknown) => this.report(error));
     await this.#listStored();
   }
 
@@ -690,7 +703,7 @@ class Session {
       await this.#inOrder(() => this.#change(dataset.id, source), false);
       await this.#keep(dataset.id, dataset.name, files);
     } catch (error) {
-      if (!signal.aborted) this.#report(error);
+      if (!signal.aborted) this.report(error);
     } finally {
       if (this.#downloadAbort.signal === signal) this.downloading = undefined;
     }
@@ -730,15 +743,15 @@ class Session {
       const figure = accuracy === undefined ? '' : `-${(100 * accuracy).toFixed(1)}`;
       offer(bytes, `espalier-${slug(this.modelName)}-${slug(this.datasetId)}${figure}.safetensors`);
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
   // ── The page ─────────────────────────────────────────────────────────────────────────────────
 
-  /** Keeps the address in step with the menus, without filling the history. */
-  writeAddress(): void {
-    const hash = toHash($state.snapshot(this.settings), location.hash);
+  /** Keeps the address in step with the menus and with `others`, without filling the history. */
+  writeAddress(others: Record<string, string>): void {
+    const hash = toHash($state.snapshot(this.settings), others, location.hash);
     history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search);
   }
 
@@ -760,7 +773,7 @@ class Session {
     if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
   }
 
-  #report(error: unknown): void {
+  report(error: unknown): void {
     const text = error instanceof Error ? error.message : String(error);
     this.#say('error', /[.!?]$/.test(text) ? text : `${text}.`);
   }
@@ -770,7 +783,7 @@ class Session {
     const done = this.#order.then(work).catch((error: unknown) => {
       if (error instanceof EspalierError && error.code === 'aborted') return;
       if (fatal || !this.#training) this.phase = this.#model ? this.phase : 'failed';
-      this.#report(error);
+      this.report(error);
     });
     this.#order = done;
     return done;
@@ -796,13 +809,4 @@ function meanSpeed(events: TrainingProgress[], stepBefore: number): number {
     seconds += done / Math.max(imagesPerSecond, 1e-9);
   }
   return steps / seconds;
-}
-
-function offer(bytes: Uint8Array, name: string): void {
-  const url = URL.createObjectURL(new Blob([bytes.slice()]));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

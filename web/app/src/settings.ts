@@ -81,15 +81,19 @@ export function fromHash(hash: string): Settings {
   return result;
 }
 
-/** `others` are parameters of the page that are not settings: they stay. */
-export function toHash(settings: Settings, hash: string): string {
+/** `others` are written as they are, or left out where they are empty; whatever else there is stays. */
+export function toHash(settings: Settings, others: Record<string, string>, hash: string): string {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
   const usual = { ...defaults, learningRate: usualLearningRate(settings) };
   for (const name of names) {
     if (settings[name] === usual[name]) parameters.delete(name);
     else parameters.set(name, String(settings[name]));
   }
-  return parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',');
+  for (const [name, text] of Object.entries(others)) {
+    if (text) parameters.set(name, text);
+    else parameters.delete(name);
+  }
+  return parameters.toString().replace(/%(3A|2C|3B|3D)/g, decodeURIComponent);
 }
 
 export function isInRange(value: number, { min, max, whole }: NumberRange): boolean {

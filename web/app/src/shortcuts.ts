@@ -1,15 +1,19 @@
 // Single keys, as the help lists them.
 
+import { comparison } from './compress/comparison.svelte';
 import { session } from './session.svelte';
 
 export const keys = [
   { key: 'Space', does: 'Pause or go on' },
   { key: 'S', does: 'One training step' },
   { key: 'R', does: 'Start again with the chosen settings' },
+  { key: 'Ctrl Z', does: 'Undo a change of the compression' },
+  { key: 'Ctrl Shift Z', does: 'Do it again' },
   { key: '?', does: 'Show this help' },
 ] as const;
 
 export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
+  if (undoes(event)) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (document.querySelector('dialog[open]')) return;
   const target = event.target as HTMLElement;
@@ -31,4 +35,15 @@ export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
       onHelp();
       break;
   }
+}
+
+/** Everywhere but in texts, which have an undo of their own. */
+function undoes(event: KeyboardEvent): boolean {
+  const isUndo = (event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === 'z';
+  const isText = (event.target as HTMLElement).closest('input:not([type=range], [type=checkbox]), textarea');
+  if (!isUndo || isText || document.querySelector('dialog[open]')) return false;
+  event.preventDefault();
+  if (event.shiftKey) comparison.redo();
+  else comparison.undo();
+  return true;
 }
