@@ -189,10 +189,10 @@ describe('the page in Chinese', () => {
     });
   }
 
-  test('the language can be switched, and reload and address keep it', async () => {
+  test('the language can be switched, and reload and address keep it', { timeout: 120_000 }, async () => {
     const { page, read, url } = await open({ hash: '#epochs=300' });
     await read.untilState(/Training/);
-    await page.getByRole('button', { name: 'Switch to Chinese' }).click();
+    await page.getByRole('button', { name: /^Switch to Chinese/ }).click();
     await read.untilState(/训练中/);
     expect(page.url()).toContain('lang=zh');
     await page.getByRole('textbox', { name: '轮数' }).fill('301');

@@ -33,7 +33,7 @@ export const en = {
     help: 'Help and shortcuts',
     lightTheme: 'Use the light theme',
     darkTheme: 'Use the dark theme',
-    otherLanguage: (letters: string) => `Switch to Chinese (${letters})`,
+    otherLanguage: (letters: string) => `Switch to Chinese ${letters}`,
   },
   phase: {
     starting: 'Starting',

@@ -29,7 +29,7 @@ export const zh: Messages = {
     help: '帮助与快捷键',
     lightTheme: '使用浅色主题',
     darkTheme: '使用深色主题',
-    otherLanguage: (letters) => `切换为英文（${letters}）`,
+    otherLanguage: (letters) => `切换为英文 ${letters}`,
   },
   phase: {
     starting: '正在启动',
