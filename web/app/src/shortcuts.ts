@@ -4,12 +4,12 @@ import { comparison } from './compress/comparison.svelte';
 import { session } from './session.svelte';
 
 export const keys = [
-  { key: 'Space', does: 'Pause or go on' },
-  { key: 'S', does: 'One training step' },
-  { key: 'R', does: 'Start again with the chosen settings' },
-  { key: 'Ctrl Z', does: 'Undo a change of the compression' },
-  { key: 'Ctrl Shift Z', does: 'Do it again' },
-  { key: '?', does: 'Show this help' },
+  { key: ' ', does: 'pause' },
+  { key: 'S', does: 'step' },
+  { key: 'R', does: 'reset' },
+  { key: 'Ctrl Z', does: 'undo' },
+  { key: 'Ctrl Shift Z', does: 'redo' },
+  { key: '?', does: 'help' },
 ] as const;
 
 export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {

@@ -3,7 +3,7 @@
 
 import type { Catalog, PassName } from 'espalier';
 import { percent } from '../format';
-import { t } from './text';
+import { t } from '../i18n/index.svelte';
 
 export type CardKind = 'prune' | 'quantize' | 'share' | 'factorize' | 'distil' | 'heal';
 export type Value = number | string | boolean;

@@ -7,7 +7,7 @@ import { changed, describe, freshStack, fromText, moved, newCard, toText, withou
 import type { CardKind, Options } from './cards';
 import { Latest } from './latest';
 import { CardError, Results, type Result } from './results';
-import { t } from './text';
+import { t } from '../i18n/index.svelte';
 import { Undo } from './undo';
 
 export type SideName = 'left' | 'right';
