@@ -1,16 +1,23 @@
 // The wall, the footer and the compress panel.
 
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { violations } from './axe';
 import { openPlayground, type Playground } from './playground';
 
+// One page for all: each test starts with the same trained network and nothing compressed.
 let playground: Playground;
+beforeAll(async () => {
+  playground = await openPlayground({ hash: '#epochs=3' });
+  await playground.read.untilState(/Trained/, 90_000);
+}, 120_000);
 beforeEach(async () => {
-  playground = await openPlayground({ hash: '#epochs=6' });
-  await playground.read.untilState(/Trained/);
+  const { page } = playground;
+  const original = page.getByRole('button', { name: 'Original on the left' });
+  if (await original.isVisible()) await original.click();
+  await page.getByRole('button', { name: 'Start over' }).click();
   await settled();
 });
-afterEach(async () => {
+afterAll(async () => {
   await playground.close();
   expect(playground.problems).toEqual([]);
 });
@@ -18,6 +25,7 @@ afterEach(async () => {
 /** Both networks are measured, and nothing is under way. */
 async function settled(): Promise<void> {
   const { page } = playground;
+  await page.waitForTimeout(100);
   await page
     .locator('[data-testid=accuracy][data-pending=false]')
     .filter({ hasText: '%' })

@@ -52,6 +52,8 @@ class Comparison {
   /** The last that were measured: those of `results`, or of what was there a moment ago. */
   evaluations = $state.raw<Partial<Sides<Evaluation>>>({});
   scores = $state.raw<Score[]>([]);
+  /** Microseconds, likewise: measured less often. */
+  times = $state.raw<number[]>([]);
   wall = $state.raw<WallImages>();
   healing = $state.raw<Healing>();
   error = $state.raw<{ card: number; text: string }>();
@@ -198,6 +200,17 @@ class Comparison {
     await this.#evaluate(results, 'right', signal);
     this.#evaluatedAt = performance.now();
     this.#score();
+    if (quick || isFollowing) return;
+    await this.#time(results, 'left', signal);
+    await this.#time(results, 'right', signal);
+    const time = this.results.right?.time?.microsecondsPerImage;
+    if (time !== undefined) this.times = [...this.times, time].slice(-mostScores);
+  }
+
+  /** Half a second of work, so only when everything stands still. */
+  async #time(results: Results, side: SideName, signal: AbortSignal): Promise<void> {
+    const result = this.results[side];
+    if (result) this.results = { ...this.results, [side]: await results.timed(result, signal) };
   }
 
   async #evaluate(results: Results, side: SideName, signal: AbortSignal): Promise<void> {
@@ -253,6 +266,7 @@ class Comparison {
     this.results = {};
     this.evaluations = {};
     this.scores = [];
+    this.times = [];
     this.wall = { count, pixels, labels, channels, height, width };
   }
 

@@ -1,21 +1,22 @@
 // What stacks make of one set of weights. Every result is computed once and kept while it may be asked for again,
 // so that going back is instant.
 
-import type { Dataset, Engine, Evaluation, Model, PassProgress } from 'espalier';
+import type { Dataset, Engine, Evaluation, InferenceTime, Model, PackedModel, PassProgress } from 'espalier';
 import { kinds } from './cards';
-import { fileOf, pack, runPass, type Packed } from './runtime';
-import { activeCards, toStep, type Card, type Stack } from './stack';
+import { runPass } from './runtime';
+import { activeCards, toPipeline, toStep, type Card, type Stack } from './stack';
 
 export interface Result {
   /** Which weights, and which passes. */
   readonly key: string;
   readonly model: Model;
-  readonly packed: Packed;
+  readonly packed: PackedModel;
+  /** The complete `.espalier` file. */
   readonly file: Uint8Array;
   /** Probabilities of the wall's images, [image][class]. */
   readonly wall: Float32Array;
   readonly evaluation?: Evaluation;
-  readonly microseconds?: number;
+  readonly time?: InferenceTime;
 }
 
 /** A card that could not be run. */
@@ -109,7 +110,7 @@ export class Results {
     signal: AbortSignal | undefined,
     onProgress: (progress: PassProgress) => void,
   ): Promise<Model> {
-    const run = await runPass(model, this.#dataset, step, signal);
+    const run = runPass(model, this.#dataset, step, signal);
     for await (const progress of run) onProgress(progress);
     return (await run.done).model;
   }
@@ -119,9 +120,10 @@ export class Results {
     const { key, model } = await this.#modelOf(stack, watch);
     const known = this.#results.get(key);
     if (known) return this.#keep(known);
-    const packed = await pack(model);
+    const packed = await model.pack();
     const wall = await packed.predict(this.#wallPixels, this.#wallCount);
-    const file = await fileOf(model);
+    const notes = { labels: this.#dataset.info.classNames, pipeline: toPipeline(stack) };
+    const file = (await model.saveAs('espalier', notes)).bytes;
     return this.#keep({ key, model, packed, wall, file });
   }
 
@@ -131,6 +133,14 @@ export class Results {
     if (known.evaluation) return this.#keep(known);
     const evaluation = await result.packed.evaluate(this.#dataset, 'test', { signal });
     return this.#keep({ ...result, evaluation });
+  }
+
+  /** How fast it is, on one thread. */
+  async timed(result: Result, signal: AbortSignal): Promise<Result> {
+    const known = this.#results.get(result.key) ?? result;
+    if (known.time) return this.#keep(known);
+    const time = await result.packed.time(this.#dataset, { signal });
+    return this.#keep({ ...known, time });
   }
 
   #keep(result: Result): Result {

@@ -1,5 +1,6 @@
 // A stack of passes: plain data that is compared, undone, written into the address and into a pipeline.
 
+import type { Pipeline, PipelinePass } from 'espalier';
 import { kinds, type CardKind, type Options, type Value } from './cards';
 
 export interface Card {
@@ -12,10 +13,7 @@ export interface Card {
 export type Stack = readonly Card[];
 
 /** A pass as pipelines have it. */
-export interface PassStep {
-  pass: string;
-  [option: string]: unknown;
-}
+export type PassStep = PipelinePass;
 
 let lastId = 0;
 
@@ -34,6 +32,8 @@ export function toStep({ kind, options }: Card): PassStep {
   const { pass, toPass } = kinds[kind];
   return { pass, ...(toPass?.(options) ?? options) };
 }
+
+export const toPipeline = (stack: Stack): Pipeline => ({ passes: activeCards(stack).map(toStep) });
 
 export const describe = (stack: Stack): string =>
   activeCards(stack)
