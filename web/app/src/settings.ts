@@ -3,6 +3,8 @@
 
 import type { TrainingConfig } from 'espalier';
 
+import { hashOf, parametersOf } from './address';
+
 export interface Settings {
   dataset: string;
   preset: string;
@@ -64,7 +66,7 @@ export function usualLearningRate({ optimizer, preset }: Pick<Settings, 'optimiz
 const names = Object.keys(defaults) as (keyof Settings)[];
 
 export function fromHash(hash: string): Settings {
-  const given = new URLSearchParams(hash.replace(/^#/, ''));
+  const given = parametersOf(hash);
   const settings: Record<string, string | number> = { ...defaults };
   for (const name of names) {
     const text = given.get(name);
@@ -83,7 +85,7 @@ export function fromHash(hash: string): Settings {
 
 /** `others` are written as they are, or left out where they are empty; whatever else there is stays. */
 export function toHash(settings: Settings, others: Record<string, string>, hash: string): string {
-  const parameters = new URLSearchParams(hash.replace(/^#/, ''));
+  const parameters = parametersOf(hash);
   const usual = { ...defaults, learningRate: usualLearningRate(settings) };
   for (const name of names) {
     if (settings[name] === usual[name]) parameters.delete(name);
@@ -93,7 +95,7 @@ export function toHash(settings: Settings, others: Record<string, string>, hash:
     if (text) parameters.set(name, text);
     else parameters.delete(name);
   }
-  return parameters.toString().replace(/%(3A|2C|3B|3D)/g, decodeURIComponent);
+  return hashOf(parameters);
 }
 
 export function isInRange(value: number, { min, max, whole }: NumberRange): boolean {
