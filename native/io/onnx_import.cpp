@@ -288,8 +288,13 @@ class Importer {
       return name == "input" ||
              std::any_of(layers_.begin(), layers_.end(), [&](const Layer& l) { return l.node.name == name; });
     };
-    if (!node_->name.empty() && node_->name.size() < 256 && !taken(node_->name)) return node_->name;
-    std::string name = automatic_name(op, layers_.size());
+    std::string name = node_->name;
+    // What onnx_export.cpp puts behind a layer's name.
+    for (const std::string_view ending : {".codes", ".moved", ".byte"}) {
+      if (name.ends_with(ending)) name.resize(name.size() - ending.size());
+    }
+    if (!name.empty() && name.size() < 256 && !taken(name)) return name;
+    name = automatic_name(op, layers_.size());
     while (taken(name)) name += "_";
     return name;
   }
