@@ -588,12 +588,11 @@ inline void add_codes(std::int64_t size, const std::uint8_t* a, const std::uint8
     const Ints code = __builtin_convertvector(load_as<QuarterBytes>(p), Ints);
     return __builtin_convertvector(code - zero, Floats) * scale;
   };
-  const Floats low = static_cast<float>(s.lowest - s.zero_point) - Floats{};
-  const Floats high = static_cast<float>(s.highest - s.zero_point) - Floats{};
+  const auto low = static_cast<float>(s.lowest - s.zero_point);
+  const auto high = static_cast<float>(s.highest - s.zero_point);
   for (std::int64_t i = 0; i < size; i += kIntWidth) {
     const Floats x = (number(a + i, s.zero_a, s.scale_a) + number(b + i, s.zero_b, s.scale_b)) / s.scale;
-    const Ints code = round(limit(x, low, high) + static_cast<float>(s.zero_point)) - kRounded;
-    store_as(out + i, __builtin_convertvector(code, QuarterBytes));
+    store_as(out + i, __builtin_convertvector(round_to_code(x, low, high, s.zero_point), QuarterBytes));
   }
 }
 

@@ -36,9 +36,9 @@ struct Requantization {
   int highest = 255;
 };
 
-// The sum of two codes' numbers as a code: clamp(round_half_even(clamp((a + b) / scale) + zero_point)), where
-// a is scale_a · (code_a - zero_a). What ONNX Runtime's portable QLinearAdd computes (its x86 one rounds
-// otherwise).
+// The sum of two codes' numbers as a code: round_half_even(clamp((a + b) / scale)) + zero_point, where a is
+// scale_a · (code_a - zero_a): ONNX's DequantizeLinear, Sum and QuantizeLinear as they are written. (ONNX
+// Runtime's fused QLinearAdd rounds otherwise, and not the same on all processors.)
 struct CodeSum {
   float scale_a, scale_b, scale;
   int zero_a, zero_b, zero_point;

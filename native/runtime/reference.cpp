@@ -190,7 +190,7 @@ bool ReferenceModel::run_on_codes(const Node& node) {
       const float x = (number(first, at) + number(other, at)) / grid.scale;
       const float inside = std::clamp(x, static_cast<float>(range.lowest - grid.zero_point),
                                       static_cast<float>(range.highest - grid.zero_point));
-      out.codes[at] = static_cast<std::uint8_t>(std::nearbyint(inside + static_cast<float>(grid.zero_point)));
+      out.codes[at] = static_cast<std::uint8_t>(static_cast<int>(std::nearbyint(inside)) + grid.zero_point);
     }
   } else {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
