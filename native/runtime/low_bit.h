@@ -43,7 +43,11 @@ struct LowBit {
     return kernels.conv_packed_size(tile) / kernels.weight_bytes * Bits / 8;
   }
   static std::int64_t spread_bytes(const ConvShape& shape, const IntegerKernels& kernels) {
-    return kernels.conv_packed_size(output_tile(shape, kernels, 0).shape) + kSpreadReach;
+    // The last tile of a depthwise layer may be one channel, which is packed as any layer's.
+    const int last = (shape.out_channels - 1) / kernels.conv_tile(shape) * kernels.conv_tile(shape);
+    return std::max(kernels.conv_packed_size(output_tile(shape, kernels, 0).shape),
+                    kernels.conv_packed_size(output_tile(shape, kernels, last).shape)) +
+           kSpreadReach;
   }
 
   static PackedBytes pack(const LayerWeights& weights, const Kernels&, const IntegerKernels& kernels) {
