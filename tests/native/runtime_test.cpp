@@ -425,7 +425,7 @@ TEST_P(PackedRuntime, rounds_ten_million_random_sums_as_the_definition) {
       const json result = check_requantizations(*integer);
       EXPECT_GT(result["count"], 10'000'000);
       EXPECT_EQ(result["hash"], result["definition"]) << integer->name;
-      EXPECT_EQ(result["hash"], 0u) << integer->name;
+      EXPECT_EQ(result["hash"], 3445957723u) << integer->name;
     }
   }
 }
