@@ -15,6 +15,8 @@ struct BenchOptions {
   MeasureOptions measure;
   EngineOptions engine;
   bool inference = false;
+  bool formats = false;
+  bool break_even = false;
   bool json = false;
 };
 
@@ -68,16 +70,51 @@ void print_inference(const nlohmann::json& r) {
   }
 }
 
+void print_formats(const nlohmann::json& r) {
+  std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", "
+            << r["integer_kernels"].get<std::string>() << ", batch " << r["batch_size"] << "\n\n"
+            << std::left << std::setw(30) << "" << "  us/image  speedup        KB   formats\n";
+  std::cout << std::setw(30) << "float" << std::right << std::setw(10) << fixed(r["float_microseconds"], 2)
+            << '\n';
+  for (const auto& row : r["rows"]) {
+    std::cout << std::left << std::setw(30) << row["name"].get<std::string>() << std::right << std::setw(10)
+              << fixed(row["microseconds"], 2) << std::setw(8) << fixed(row["speedup"], 2) << 'x'
+              << std::setw(10) << fixed(row["bytes"].get<double>() / 1024, 1) << "   "
+              << row["formats"].get<std::string>() << '\n';
+  }
+}
+
+void print_break_even(const nlohmann::json& r) {
+  std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", "
+            << r["integer_kernels"].get<std::string>()
+            << ": share of the groups of four weights left, how many times as fast as int8\n";
+  for (const auto& layer : r["layers"]) {
+    std::cout << "  " << std::left << std::setw(12) << layer["layer"].get<std::string>() << std::right;
+    for (const auto& row : layer["rows"]) {
+      const double ratio = row["dense_microseconds"].get<double>() / row["sparse_microseconds"].get<double>();
+      std::cout << "  " << percent(row["share"]) << ": " << fixed(ratio, 2);
+    }
+    std::cout << '\n';
+  }
+}
+
 int run(const BenchOptions& options) {
   const nlohmann::json spec = open_spec(options.model, nullptr, "MODEL");
   MeasureOptions measure = options.measure;
   measure.threads = options.engine.threads;
-  const auto measured = options.inference ? measure_inference : measure_training;
+  const auto measured = options.inference    ? measure_inference
+                        : options.formats    ? measure_formats
+                        : options.break_even ? measure_break_even
+                                             : measure_training;
   const nlohmann::json result = measured(spec, options.engine.select(), measure);
   if (options.json) {
     std::cout << dump(result, 2) << '\n';
   } else if (options.inference) {
     print_inference(result);
+  } else if (options.formats) {
+    print_formats(result);
+  } else if (options.break_even) {
+    print_break_even(result);
   } else {
     print_table(result);
   }
@@ -107,13 +144,19 @@ Command add_bench(CLI::App& espalier) {
       ->type_name("Q");
   app->add_flag("--inference", options->inference,
                 "Measure inference, 8 bits beside floats, instead of training");
+  app->add_flag("--formats", options->formats, "Measure inference in every weight format, on one thread")
+      ->excludes("--inference");
+  app->add_flag("--break-even", options->break_even,
+                "Measure from which share of weights on the sparse format is faster")
+      ->excludes("--inference", "--formats");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of a table");
   app->footer(
       "Examples:\n"
       "  espalier bench\n"
       "  espalier bench resnet --kernels plain --seconds 10\n"
-      "  espalier bench small --threads 2 --json");
+      "  espalier bench small --threads 2 --json\n"
+      "  espalier bench lenet5 --formats");
   return {app, [options] { return run(*options); }};
 }
 

@@ -12,7 +12,6 @@
 #include <immintrin.h>
 #endif
 
-#include "kernels/integer_kernels.h"
 #include "kernels/kernels.h"
 
 #define ESPALIER_STRING(x) #x
@@ -33,8 +32,6 @@ namespace espalier::ESPALIER_VARIANT {
 #include "kernels/pool.h"
 #include "kernels/single.h"
 #include "kernels/update.h"
-
-#include "kernels/integer.h"
 
 // Whole vectors reach no further than a feature map's memory does, so element-wise loops are shared.
 constexpr Kernels kSingle{.name = ESPALIER_NAME(ESPALIER_VARIANT),
@@ -83,9 +80,5 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .sum_of_squares = sum_of_squares,
                                  .multiply_adds = multiply_adds,
                                  .single = &kSingle};
-
-// For blocks and for single images. Not in the table above: whoever only trains does without them.
-extern const IntegerKernels* const* const kIntegers[2];
-constinit const IntegerKernels* const* const kIntegers[2] = {kIntegerKernels<kLanes>, kIntegerKernels<1>};
 
 }  // namespace espalier::ESPALIER_VARIANT

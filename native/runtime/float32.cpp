@@ -8,7 +8,7 @@ bool accepts(const LayerWeights&) { return true; }
 
 PackedBytes pack(const LayerWeights& weights, const Kernels& kernels, const IntegerKernels&) {
   PackedBytes packed;
-  packed.reserve(weights.values.size_bytes() + kReachBytes);
+  packed.reserve(weights.values.size_bytes() + std::size_t{kReachBytes});
   packed.resize(weights.values.size_bytes());
   kernels.conv_pack_forward(weights.shape, weights.values.data(), reinterpret_cast<real*>(packed.data()));
   return packed;

@@ -47,7 +47,7 @@ ReferenceModel::ReferenceModel(const Graph& graph, const real* value, const Kern
     if (has_weights(node)) layer.weights = layer_weights(node, conv_shape(node), value);
     if (node.op->prepare) {
       const auto size = static_cast<std::size_t>(node.op->packed_size(node, false));
-      layer.packed.reserve(size + kReachBytes);
+      layer.packed.reserve(size + std::size_t{kReachBytes});
       layer.packed.resize(size);
       node.op->prepare(node, kernels_, value, layer.packed.data(), Way::kForward);
     }
