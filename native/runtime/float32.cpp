@@ -27,6 +27,10 @@ void unpack(const ConvShape& shape, const Kernels& kernels, const IntegerKernels
   }
 }
 
+std::int64_t scratch_bytes(const ConvShape& shape, const Kernels& kernels) {
+  return kernels.conv_scratch ? kernels.conv_scratch(shape) * static_cast<std::int64_t>(sizeof(real)) : 0;
+}
+
 void run(const RunContext& c) {
   const auto* in = static_cast<const real*>(c.in);
   if (c.kernels.conv_arrange) in = c.kernels.conv_arrange(c.shape, in, static_cast<real*>(c.scratch));
@@ -42,6 +46,7 @@ constinit const WeightFormat kFloat32Format{.name = "float32",
                                             .pack = pack,
                                             .unpack = unpack,
                                             .run = run,
+                                            .scratch_bytes = scratch_bytes,
                                             .bytes = all_bytes};
 
 }  // namespace espalier

@@ -46,14 +46,14 @@ struct RunContext {
   const IntegerKernels& integer;
   const std::uint8_t* packed;
   const void* in;  // codes (a map with its padding around it) or numbers (without), by WeightFormat::integer
-  void* scratch;   // of the float kernels for single images
+  void* scratch;   // of formats of numbers, scratch_bytes
   void* out;       // codes if `to_codes`, else numbers
   bool to_codes = false;
   const Requantization* requantization = nullptr;  // integers only
   const real* bias = nullptr;                      // numbers only; integers have it in their first sum
 };
 
-// To a row belong its name and five functions. Convolve (runtime/instructions.cpp) does what all formats
+// To a row belong its name and its functions. Convolve (runtime/instructions.cpp) does what all formats
 // need: it puts padding around code maps, computes the first sums and multipliers, gives the shape without
 // padding, and asks `pack` once and `run` for each block. It also may turn the taps of a few channels into
 // channels: `shape` and `integers` are then those of the convolution that is left; `values` and `codes` stay
@@ -63,22 +63,27 @@ struct WeightFormat {
   std::string_view summary;
   bool integer = false;  // reads codes and sums integers; else reads and writes numbers
   bool (*accepts)(const LayerWeights& weights) = nullptr;
+  // Whether it is worth it here, by what was measured; null: always.
+  bool (*pays)(const LayerWeights& weights, const Kernels& kernels) = nullptr;
   PackedBytes (*pack)(const LayerWeights& weights, const Kernels& kernels,
                       const IntegerKernels& integer) = nullptr;
   // What was packed, back: `integers` of an integer format, else `values`. For tests.
   void (*unpack)(const ConvShape& shape, const Kernels& kernels, const IntegerKernels& integer,
                  const PackedBytes& packed, void* weights) = nullptr;
   void (*run)(const RunContext& context) = nullptr;
+  // Memory that a format of numbers wants for the time of a run; null: none.
+  std::int64_t (*scratch_bytes)(const ConvShape& shape, const Kernels& kernels) = nullptr;
   // Of the packed weights, as memory and reports count them.
   std::int64_t (*bytes)(const PackedBytes& packed) = nullptr;
 };
 inline std::int64_t all_bytes(const PackedBytes& packed) { return static_cast<std::int64_t>(packed.size()); }
 
-// The table: of those that accept a layer, the first one is taken (RuntimeOptions may force another).
+// The table: of those that accept a layer and pay, the first one is taken (RuntimeOptions may force another).
 std::span<const WeightFormat* const> weight_formats();
 const WeightFormat* find_format(std::string_view name);  // null: no such format
 
 extern const WeightFormat kInt8Format;
+extern const WeightFormat kSparseFloat32Format;
 extern const WeightFormat kFloat32Format;
 
 }  // namespace espalier

@@ -206,9 +206,7 @@ struct Convolve final : Instruction {
                 .bias = bias.empty() ? nullptr : bias.data()});
   }
   std::int64_t scratch_bytes() const override {
-    if (!format.integer) {
-      return kernels.conv_scratch ? kernels.conv_scratch(shape) * static_cast<std::int64_t>(sizeof(real)) : 0;
-    }
+    if (!format.integer) return format.scratch_bytes ? format.scratch_bytes(shape, kernels) : 0;
     return with_border || gathers ? border_bytes() + kSingleSlack : 0;
   }
 

@@ -219,7 +219,9 @@ class Packer {
     if (forced_) why = std::string(forced_->name) + " cannot hold it";
     if (!weights.integers.empty() && !codes) why = "its features are numbers";
     for (const WeightFormat* format : weight_formats()) {
-      if (fits(*format)) return *format;
+      if (!fits(*format) || (format->pays && !format->pays(weights, kernels_))) continue;
+      if (format->pays && why.empty()) why = "few of its weights are left";
+      return *format;
     }
     return kFloat32Format;
   }

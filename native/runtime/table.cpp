@@ -3,7 +3,7 @@
 namespace espalier {
 
 std::span<const WeightFormat* const> weight_formats() {
-  static constexpr const WeightFormat* kFormats[] = {&kInt8Format, &kFloat32Format};
+  static constexpr const WeightFormat* kFormats[] = {&kInt8Format, &kSparseFloat32Format, &kFloat32Format};
   return kFormats;
 }
 
