@@ -4,6 +4,7 @@
 
 #include "bench/measure.h"
 #include "bench/measure_inference.h"
+#include "bench/measure_sparse.h"
 #include "cli/command.h"
 #include "cli/common.h"
 
@@ -17,6 +18,7 @@ struct BenchOptions {
   bool inference = false;
   bool formats = false;
   bool break_even = false;
+  bool sparse = false;
   bool json = false;
 };
 
@@ -98,6 +100,25 @@ void print_break_even(const nlohmann::json& r) {
   }
 }
 
+void print_sparse(const nlohmann::json& r) {
+  const auto row = [](const std::string& name, const nlohmann::json& time, const nlohmann::json& speedup) {
+    std::cout << std::left << std::setw(34) << name << std::right << std::setw(10) << fixed(time, 2)
+              << std::setw(9) << fixed(speedup, 2) << "x\n";
+  };
+  const auto zeros = [](const nlohmann::json& r) { return percent(r["sparsity"]) + " zeros"; };
+  std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", batch "
+            << r["batch_size"] << "\n\n"
+            << std::left << std::setw(34) << "inference" << "  us/image  speedup\n";
+  row("dense", r["dense_microseconds"], 1);
+  for (const auto& s : r["sparse"]) row(zeros(s), s["microseconds"], s["speedup"]);
+  row("half of the channels", r["slimmed"]["microseconds"], r["slimmed"]["speedup"]);
+  std::cout << "an image by itself\n";
+  row("dense", r["dense_single_microseconds"], 1);
+  for (const auto& s : r["sparse"]) row(zeros(s), s["single_microseconds"], s["single_speedup"]);
+  std::cout << "a step of fine-tuning\n";
+  for (const auto& s : r["training"]) row(zeros(s), s["microseconds_per_image"], s["speedup"]);
+}
+
 int run(const BenchOptions& options) {
   const nlohmann::json spec = open_spec(options.model, nullptr, "MODEL");
   MeasureOptions measure = options.measure;
@@ -105,6 +126,7 @@ int run(const BenchOptions& options) {
   const auto measured = options.inference    ? measure_inference
                         : options.formats    ? measure_formats
                         : options.break_even ? measure_break_even
+                        : options.sparse     ? measure_sparse
                                              : measure_training;
   const nlohmann::json result = measured(spec, options.engine.select(), measure);
   if (options.json) {
@@ -115,6 +137,8 @@ int run(const BenchOptions& options) {
     print_formats(result);
   } else if (options.break_even) {
     print_break_even(result);
+  } else if (options.sparse) {
+    print_sparse(result);
   } else {
     print_table(result);
   }
@@ -149,6 +173,8 @@ Command add_bench(CLI::App& espalier) {
   app->add_flag("--break-even", options->break_even,
                 "Measure from which share of weights on the sparse format is faster")
       ->excludes("--inference", "--formats");
+  app->add_flag("--sparse", options->sparse,
+                "Measure what pruned weights and channels gain, in inference and in training");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of a table");
   app->footer(
@@ -156,7 +182,8 @@ Command add_bench(CLI::App& espalier) {
       "  espalier bench\n"
       "  espalier bench resnet --kernels plain --seconds 10\n"
       "  espalier bench small --threads 2 --json\n"
-      "  espalier bench lenet5 --formats");
+      "  espalier bench lenet5 --formats\n"
+      "  espalier bench lenet5 --sparse --seconds 10");
   return {app, [options] { return run(*options); }};
 }
 

@@ -26,10 +26,14 @@ namespace espalier::ESPALIER_VARIANT {
 #include "kernels/depthwise.h"
 
 #include "kernels/conv.h"
+
+#include "kernels/arrange.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
+#include "kernels/sparse.h"
+
 #include "kernels/single.h"
 #include "kernels/update.h"
 
@@ -39,6 +43,8 @@ constexpr Kernels kSingle{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                           .fused = ESPALIER_FUSED,
                           .conv_pack_forward = single_pack,
                           .conv_forward = single_conv_forward,
+                          .sparse_forward_layout = single_sparse_layout,
+                          .sparse_forward = single_sparse_forward,
                           .max_pool_forward = single_max_pool,
                           .avg_pool_forward = single_avg_pool,
                           .activation_forward = activation_forward,
@@ -60,6 +66,12 @@ constinit const Kernels kKernels{.name = ESPALIER_NAME(ESPALIER_VARIANT),
                                  .channel_sums = channel_sums,
                                  .transpose_block = transpose_block,
                                  .dense_weight_gradient = dense_weight_gradient,
+                                 .sparse_forward_layout = sparse_forward_layout,
+                                 .sparse_backward_layout = sparse_backward_layout,
+                                 .sparse_forward = sparse_forward,
+                                 .sparse_input_gradient = sparse_input_gradient,
+                                 .sparse_weight_gradient = sparse_weight_gradient,
+                                 .sparse_dense_weight_gradient = sparse_dense_weight_gradient,
                                  .max_pool_forward = max_pool_forward,
                                  .max_pool_backward = max_pool_backward,
                                  .avg_pool_forward = avg_pool_forward,

@@ -116,6 +116,7 @@ constinit const WeightFormat kCodebookFormat{.name = "codebook",
                                              .pack = pack,
                                              .unpack = unpack,
                                              .run = run,
+                                             .scratch_bytes = conv_scratch_bytes,
                                              .spread_bytes = spread_bytes,
                                              .bytes = all_bytes};
 

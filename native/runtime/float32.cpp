@@ -42,6 +42,7 @@ constinit const WeightFormat kFloat32Format{.name = "float32",
                                             .pack = pack,
                                             .unpack = unpack,
                                             .run = run,
+                                            .scratch_bytes = conv_scratch_bytes,
                                             .bytes = all_bytes};
 
 }  // namespace espalier

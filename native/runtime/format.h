@@ -47,7 +47,7 @@ struct RunContext {
   const IntegerKernels& integer;
   const std::uint8_t* packed;
   const void* in;  // codes (a map with its padding around it) or numbers (without), by WeightFormat::integer
-  void* scratch;   // of the float kernels for single images
+  void* scratch;   // of formats of numbers, scratch_bytes
   void* spread;    // WeightFormat::spread_bytes() for weights that are unpacked on the way
   void* out;       // codes if `to_codes`, else numbers
   bool to_codes = false;
@@ -55,7 +55,7 @@ struct RunContext {
   const real* bias = nullptr;                      // numbers only; integers have it in their first sum
 };
 
-// To a row belong its name and five functions. Convolve (runtime/instructions.cpp) does what all formats
+// To a row belong its name and its functions. Convolve (runtime/instructions.cpp) does what all formats
 // need: it puts padding around code maps, computes the first sums and multipliers, gives the shape without
 // padding, and asks `pack` once and `run` for each block. For integer formats it also may turn the taps of a
 // few channels into channels, and groups into zeros (integer_form()): `shape` and `integers` are then those
@@ -78,6 +78,8 @@ struct WeightFormat {
   void (*unpack)(const ConvShape& shape, const Kernels& kernels, const IntegerKernels& integer,
                  const PackedBytes& packed, void* weights) = nullptr;
   void (*run)(const RunContext& context) = nullptr;
+  // Memory that a format of numbers wants for the time of a run; null: none.
+  std::int64_t (*scratch_bytes)(const ConvShape& shape, const Kernels& kernels) = nullptr;
   // Room for weights on the way from memory into the inner loop; null: none.
   std::int64_t (*spread_bytes)(const ConvShape& shape, const IntegerKernels& integer) = nullptr;
   // Of the packed weights, as memory and reports count them.
@@ -85,7 +87,10 @@ struct WeightFormat {
 };
 inline std::int64_t all_bytes(const PackedBytes& packed) { return static_cast<std::int64_t>(packed.size()); }
 
-// The table: of those that accept a layer, the first one is taken (RuntimeOptions may force another).
+// Of the dense kernels for numbers (Kernels::conv_scratch).
+std::int64_t conv_scratch_bytes(const ConvShape& shape, const Kernels& kernels);
+
+// The table: of those that accept a layer and pay, the first one is taken (RuntimeOptions may force another).
 std::span<const WeightFormat* const> weight_formats();
 const WeightFormat* find_format(std::string_view name);  // null: no such format
 
@@ -94,6 +99,7 @@ extern const WeightFormat kInt1Format;
 extern const WeightFormat kInt2Format;
 extern const WeightFormat kInt4Format;
 extern const WeightFormat kInt8Format;
+extern const WeightFormat kSparseFloat32Format;
 extern const WeightFormat kCodebookFormat;
 extern const WeightFormat kFloat32Format;
 

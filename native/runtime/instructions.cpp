@@ -223,7 +223,7 @@ struct Convolve final : Instruction {
   std::int64_t input_bytes() const {
     std::int64_t bytes = 0;
     if (!format.integer) {
-      if (kernels.conv_scratch) bytes = kernels.conv_scratch(shape) * static_cast<std::int64_t>(sizeof(real));
+      if (format.scratch_bytes) bytes = format.scratch_bytes(shape, kernels);
     } else if (with_border || gathers) {
       bytes = border_bytes() + kSingleSlack;
     }

@@ -6,6 +6,7 @@
 
 #include "bench/measure.h"
 #include "bench/measure_inference.h"
+#include "bench/measure_sparse.h"
 #include "graph/graph.h"
 
 int main(int count, char** arguments) {
@@ -20,6 +21,7 @@ int main(int count, char** arguments) {
   const auto measure = what == "inference"    ? measure_inference
                        : what == "formats"    ? measure_formats
                        : what == "break-even" ? measure_break_even
+                       : what == "sparse"     ? measure_sparse
                                               : measure_training;
   for (int i = 3; i < count; ++i) {
     const auto spec = preset_spec(arguments[i], 1, 28, 28, 10);
