@@ -77,7 +77,7 @@ int layers_on_survivors(const Model& model, const Kernels& kernels) {
     const real* mask = model.parameters.mask.data() + weight_of(node).offset;
     const auto kept = std::count(mask, mask + weight_of(node).size, real{1});
     const double density = static_cast<double>(kept) / static_cast<double>(weight_of(node).size);
-    count += sparse_pays(kernels, conv_shape(node), density) ? 1 : 0;
+    count += density < sparse_break_even(kernels, conv_shape(node)) ? 1 : 0;
   }
   return count;
 }
