@@ -1,5 +1,7 @@
 #include "kernels/sparse_weights.h"
 
+#include <string_view>
+
 namespace espalier {
 namespace {
 
@@ -81,8 +83,11 @@ struct BreakEven {
 };
 constexpr BreakEven kBreakEven[] = {{"avx512", 0.35, 0.08}, {"avx2", 0.35, 0.08}};
 constexpr BreakEven kNarrow{"", 0.5, 0.12};
+// Of one image the dense loops of a dense layer have outputs for lanes, the sparse ones have none.
+constexpr BreakEven kSingle{"", 0.12, 0};
 
 const BreakEven& break_even(const Kernels& kernels) {
+  if (kernels.lanes == 1) return kSingle;
   for (const BreakEven& row : kBreakEven) {
     if (row.variant == kernels.name) return row;
   }
