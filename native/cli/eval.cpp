@@ -5,9 +5,9 @@
 #include <iomanip>
 #include <iostream>
 
+#include "bench/measure_file.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/measure_file.h"
 #include "cli/progress.h"
 #include "core/error.h"
 #include "train/trainer.h"
@@ -74,10 +74,11 @@ Execution execute(const EvalOptions& options, const Model& model, const Dataset&
     execution.seconds = stopwatch.seconds();
     ThreadPool one(1);
     Predictor predictor(model, kernels, one);
-    execution.microseconds = microseconds_per_image(
-        dataset, model.graph.classes, [&](const std::uint8_t* images, int count, real* probabilities) {
-          predictor.predict(images, count, probabilities);
-        });
+    std::vector<real> probabilities;
+    execution.microseconds = microseconds_per_image(dataset, [&](const std::uint8_t* images, int count) {
+      probabilities.resize(static_cast<std::size_t>(count * model.graph.classes));
+      predictor.predict(images, count, probabilities.data());
+    });
     return execution;
   }
   const RuntimeOptions runtime{.reference = options.runtime == "reference", .format = options.weight_format};
@@ -89,23 +90,13 @@ Execution execute(const EvalOptions& options, const Model& model, const Dataset&
   execution.seconds = stopwatch.seconds();
   execution.weight_bytes = packed.bytes();
   execution.layers.assign(packed.layers().begin(), packed.layers().end());
-  ThreadPool one(1);
-  PackedModel single(model, kernels, one, runtime);
-  execution.microseconds = microseconds_per_image(single, dataset);
+  execution.microseconds = microseconds_per_image(dataset, blocks_of(packed));
   return execution;
 }
 
 nlohmann::json layers_json(const Execution& execution) {
   nlohmann::json layers = nlohmann::json::array();
-  for (const LayerExecution& layer : execution.layers) {
-    layers.push_back({{"layer", layer.layer},
-                      {"type", layer.type},
-                      {"format", layer.format},
-                      {"bytes", layer.bytes},
-                      {"macs", layer.macs},
-                      {"density", layer.density},
-                      {"why", layer.why}});
-  }
+  for (const LayerExecution& layer : execution.layers) layers.push_back(to_json(layer));
   return layers;
 }
 

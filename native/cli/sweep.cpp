@@ -8,9 +8,9 @@
 #include <optional>
 #include <set>
 
+#include "bench/measure_file.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/measure_file.h"
 #include "cli/pipeline_options.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
@@ -142,7 +142,7 @@ int run(const SweepOptions& options) {
       .origin = Fields()("source_sha256", sha256_hex(weight_bytes(*file.model)))("data", options.data.words())
                     .take(),
       .measure = [&](const Model& model, const json& pipeline,
-                     json& line) { line.update(meter.measure(model, dump(pipeline))); },
+                     json& line) { return meter.measure(model, dump(pipeline), line); },
       .keep =
           [&](const json& line) {
             results << dump(line) << std::endl;

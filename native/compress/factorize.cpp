@@ -115,8 +115,7 @@ Work run(PassContext& context, FactorizeOptions options) {
   }
   const std::unique_ptr<Model> original = std::move(context.model);
   context.model = factorize(*original, layers);
-  report.accuracy_after.emplace();
-  co_await evaluate_model(*context.model, context, *report.accuracy_after);
+  co_await evaluate_model(*context.model, context, report.accuracy_after);
 
   if (options.finetune > 0) {
     TrainingConfig config = context.training;

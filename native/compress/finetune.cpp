@@ -14,13 +14,15 @@ Work evaluate_split(const Dataset& dataset, const Model& model, const PassContex
 
 }  // namespace
 
-Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context, Accuracy& accuracy,
-                 std::string_view stage) {
-  co_await evaluate_split(dataset, model, context, dataset.validation, accuracy.validation, stage);
-  co_await evaluate_split(dataset, model, context, dataset.test, accuracy.test, stage);
+Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context,
+                 std::optional<Accuracy>& accuracy, std::string_view stage) {
+  if (!context.measure) co_return;
+  accuracy.emplace();
+  co_await evaluate_split(dataset, model, context, dataset.validation, accuracy->validation, stage);
+  co_await evaluate_split(dataset, model, context, dataset.test, accuracy->test, stage);
 }
 
-Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
+Work evaluate_model(const Model& model, const PassContext& context, std::optional<Accuracy>& accuracy,
                     std::string_view stage) {
   return evaluate_on(context.dataset, model, context, accuracy, stage);
 }
@@ -44,8 +46,7 @@ Work fine_tune_control(const Model& original, PassContext& context, TrainingConf
                        TrainingTerms terms) {
   const std::unique_ptr<Model> control = copy_of(original);
   co_await fine_tune(*control, context, config, {}, "control", terms);
-  context.report.accuracy_control.emplace();
-  co_await evaluate_model(*control, context, *context.report.accuracy_control);
+  co_await evaluate_model(*control, context, context.report.accuracy_control);
 }
 
 TrainingTerms taught_by_original(const PassContext& context, const Model* before, double share) {
@@ -62,16 +63,14 @@ Work begin_report(PassContext& context, std::string_view pass) {
   report.model = context.model->graph.name;
   report.seed = context.training.seed;
   report.before = measure(*context.model);
-  report.accuracy_before.emplace();
-  co_await evaluate_model(*context.model, context, *report.accuracy_before);
+  co_await evaluate_model(*context.model, context, report.accuracy_before);
 }
 
 Work fine_tune_result(PassContext& context, TrainingConfig config, const Model* original,
                       std::string_view stage, TrainingTerms terms) {
   co_await fine_tune(*context.model, context, config, {}, stage, terms);
   context.report.finetune_epochs = config.epochs;
-  context.report.accuracy_finetuned.emplace();
-  co_await evaluate_model(*context.model, context, *context.report.accuracy_finetuned);
+  co_await evaluate_model(*context.model, context, context.report.accuracy_finetuned);
   if (!original) co_return;
   TrainingConfig plain = context.training;
   plain.epochs = config.epochs;

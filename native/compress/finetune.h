@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "compress/pass.h"
 #include "core/work.h"
@@ -10,13 +11,14 @@
 
 namespace espalier {
 
-// Evaluates `model` on the validation and on the test images. An empty split counts as 0.
-Work evaluate_model(const Model& model, const PassContext& context, Accuracy& accuracy,
+// Evaluates `model` on the validation and on the test images. An empty split counts as 0. Where the context
+// does not measure, there is no accuracy.
+Work evaluate_model(const Model& model, const PassContext& context, std::optional<Accuracy>& accuracy,
                     std::string_view stage = "evaluate");
 
 // The same on the images of another dataset.
-Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context, Accuracy& accuracy,
-                 std::string_view stage = "evaluate");
+Work evaluate_on(const Dataset& dataset, const Model& model, const PassContext& context,
+                 std::optional<Accuracy>& accuracy, std::string_view stage = "evaluate");
 
 // Trains `model` on context.dataset to the end of `config`. `between_steps` (may be empty) is called before
 // each step: there masks may change. Work in pieces of a few milliseconds.

@@ -41,8 +41,7 @@ Work run(PassContext& context, FineTuneOptions options) {
   Report& report = context.report;
   co_await fine_tune(*context.model, context, config, {}, "fine-tune", terms);
   report.finetune_epochs = config.epochs;
-  report.accuracy_finetuned.emplace();
-  co_await evaluate_model(*context.model, context, *report.accuracy_finetuned);
+  co_await evaluate_model(*context.model, context, report.accuracy_finetuned);
   if (options.control) {
     const Model& original = context.source ? *context.source : *before;
     TrainingConfig plain = context.training;

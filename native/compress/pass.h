@@ -29,6 +29,7 @@ struct PassContext {
   const Kernels& kernels;
   ThreadPool& pool;
   TrainingConfig training;  // how to fine-tune; a pass sets `epochs` itself
+  bool measure = true;  // whether the report has accuracies, most of the work of a pass that does not train
 
   // Transfer and distillation: the source's (teacher's) model and data.
   const Model* source = nullptr;

@@ -121,10 +121,6 @@ Work run(PassContext& context, Pipeline pipeline, PipelineReport& report) {
   report.accuracy_after = accuracy_of(report.passes.back());
 }
 
-json accuracy_json(const Accuracy& accuracy) {
-  return Fields()("validation", accuracy.validation)("test", accuracy.test).take();
-}
-
 }  // namespace
 
 Pipeline parse_pipeline(const json& object, std::uint64_t seed) {
@@ -177,11 +173,8 @@ json to_json(const Pipeline& pipeline) {
   return object("training", pipeline.training)("passes", std::move(passes)).take();
 }
 
-const Accuracy& accuracy_of(const Report& report) {
-  static constexpr Accuracy kNone;
-  return report.accuracy_finetuned ? *report.accuracy_finetuned
-         : report.accuracy_after   ? *report.accuracy_after
-                                   : kNone;
+const std::optional<Accuracy>& accuracy_of(const Report& report) {
+  return report.accuracy_finetuned ? report.accuracy_finetuned : report.accuracy_after;
 }
 
 json to_json(const PipelineReport& report) {
@@ -189,15 +182,17 @@ json to_json(const PipelineReport& report) {
   for (const Report& pass : report.passes) {
     json notes = json::object();
     for (const auto& [name, text] : pass.notes) notes[name] = text;
-    passes.push_back(Fields()("pass", pass.pass)("bytes", pass.after.total.bytes)(
-                         "macs", pass.after.total.macs)("nonzeros", pass.after.total.nonzeros)(
-                         "accuracy", accuracy_json(accuracy_of(pass)))("notes", std::move(notes))
-                         .take());
+    Fields row;
+    row("pass", pass.pass)("bytes", pass.after.total.bytes)("macs", pass.after.total.macs)(
+        "nonzeros", pass.after.total.nonzeros)("notes", std::move(notes));
+    if (accuracy_of(pass)) row("accuracy", to_json(*accuracy_of(pass)));
+    passes.push_back(row.take());
   }
-  return Fields()("pipeline", report.name)("before", to_json(report.before))("after", to_json(report.after))(
-             "accuracy_before", accuracy_json(report.accuracy_before))(
-             "accuracy_after", accuracy_json(report.accuracy_after))("passes", std::move(passes))
-      .take();
+  Fields fields;
+  fields("pipeline", report.name)("before", to_json(report.before))("after", to_json(report.after));
+  if (report.accuracy_before) fields("accuracy_before", to_json(*report.accuracy_before));
+  if (report.accuracy_after) fields("accuracy_after", to_json(*report.accuracy_after));
+  return fields("passes", std::move(passes)).take();
 }
 
 std::string to_table(const PipelineReport& report) {
@@ -209,11 +204,12 @@ std::string to_table(const PipelineReport& report) {
   whole.accuracy_after = report.accuracy_after;
   for (std::size_t i = 0; i < report.passes.size(); ++i) {
     const Report& pass = report.passes[i];
-    const Accuracy& accuracy = accuracy_of(pass);
-    whole.notes.emplace_back(std::to_string(i + 1) + " " + pass.pass,
-                             std::to_string(pass.after.total.bytes) + " bytes, " +
-                                 std::to_string(pass.after.total.macs) + " multiply-adds, validation " +
-                                 percent(accuracy.validation, 2) + ", test " + percent(accuracy.test, 2));
+    std::string note = std::to_string(pass.after.total.bytes) + " bytes, " +
+                       std::to_string(pass.after.total.macs) + " multiply-adds";
+    if (const std::optional<Accuracy>& accuracy = accuracy_of(pass)) {
+      note += ", validation " + percent(accuracy->validation, 2) + ", test " + percent(accuracy->test, 2);
+    }
+    whole.notes.emplace_back(std::to_string(i + 1) + " " + pass.pass, std::move(note));
   }
   return to_table(whole);
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,13 +47,13 @@ nlohmann::json to_json(const Pipeline& pipeline);
 struct PipelineReport {
   std::string name;
   ModelSize before;
-  Accuracy accuracy_before;
+  std::optional<Accuracy> accuracy_before;
   std::vector<Report> passes;
   ModelSize after;
-  Accuracy accuracy_after;
+  std::optional<Accuracy> accuracy_after;
 };
 // The accuracy of the model that a pass left.
-const Accuracy& accuracy_of(const Report& report);
+const std::optional<Accuracy>& accuracy_of(const Report& report);
 nlohmann::json to_json(const PipelineReport& report);
 std::string to_table(const PipelineReport& report);
 

@@ -77,6 +77,10 @@ json to_json(const ModelSize& size) {
   return Fields()("layers", std::move(layers))("total", row_json(size.total)).take();
 }
 
+json to_json(const Accuracy& accuracy) {
+  return Fields()("validation", accuracy.validation)("test", accuracy.test).take();
+}
+
 ModelSize measure(const Model& model) {
   ModelSize size;
   size.total.name = "total";
@@ -117,8 +121,7 @@ json to_json(const Report& report) {
   fields("pass", report.pass)("model", report.model)("seed", report.seed)("before", to_json(report.before))(
       "after", to_json(report.after));
   const auto add = [&](std::string_view name, const std::optional<Accuracy>& accuracy) {
-    if (!accuracy) return;
-    fields(name, Fields()("validation", accuracy->validation)("test", accuracy->test).take());
+    if (accuracy) fields(name, to_json(*accuracy));
   };
   add("accuracy_before", report.accuracy_before);
   add("accuracy_after", report.accuracy_after);

@@ -66,5 +66,6 @@ std::string to_csv(const Report& report);    // a header, a row for each layer, 
 // The fields of Report by name; accuracies that there are; notes as an object.
 nlohmann::json to_json(const Report& report);
 nlohmann::json to_json(const ModelSize& size);
+nlohmann::json to_json(const Accuracy& accuracy);
 
 }  // namespace espalier

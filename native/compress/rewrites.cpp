@@ -15,8 +15,7 @@ using Rewrite = std::unique_ptr<Model> (*)(const Model& model);
 Work run(PassContext& context, const PassType& pass, Rewrite rewrite) {
   co_await begin_report(context, pass.name);
   context.model = rewrite(*context.model);
-  context.report.accuracy_after.emplace();
-  co_await evaluate_model(*context.model, context, *context.report.accuracy_after);
+  co_await evaluate_model(*context.model, context, context.report.accuracy_after);
   end_report(context);
 }
 

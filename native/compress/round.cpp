@@ -77,8 +77,7 @@ Work run(PassContext& context, RoundOptions options) {
   }
   Report& report = context.report;
   report.notes.emplace_back("rounded", std::to_string(changed) + " numbers");
-  report.accuracy_after.emplace();
-  co_await evaluate_model(*context.model, context, *report.accuracy_after);
+  co_await evaluate_model(*context.model, context, report.accuracy_after);
   end_report(context);
 }
 

@@ -262,11 +262,11 @@ Work run_trial(Sweep& sweep, const Trial& trial, json& line) {
   PipelineReport report;
   try {
     co_await run_pipeline(context, parse_pipeline(trial.pipeline, 0), report);
-    line["validation_accuracy"] = report.accuracy_after.validation;
-    line["test_accuracy"] = report.accuracy_after.test;
+    line["validation_accuracy"] = report.accuracy_after->validation;
+    line["test_accuracy"] = report.accuracy_after->test;
     line["macs"] = report.after.total.macs;
     line["nonzeros"] = report.after.total.nonzeros;
-    sweep.measure(*context.model, trial.pipeline, line);
+    co_await sweep.measure(*context.model, trial.pipeline, line);
   } catch (const Error& error) {
     line["error"] = error.what();
   }

@@ -84,7 +84,7 @@ struct Sweep {
   // What lines must agree in to be of this sweep: {"source_sha256": "…", "data": "mnist"}.
   nlohmann::json origin;
   // Adds what is known of the complete file: "file_bytes", "microseconds_per_image".
-  std::function<void(const Model& model, const nlohmann::json& pipeline, nlohmann::json& line)> measure;
+  std::function<Work(const Model& model, const nlohmann::json& pipeline, nlohmann::json& line)> measure;
   // Is given every new line at once.
   std::function<void(const nlohmann::json& line)> keep;
 

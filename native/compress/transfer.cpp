@@ -282,8 +282,8 @@ void plan_transfer(PassContext& context, Decisions& plan) {
 Work forget(PassContext& context, const Decisions& plan) {
   Report& report = context.report;
   if (plan.options.lambda == 0) copy_parameters(*plan.target, *plan.source_task);
-  report.source_after.emplace();
-  co_await evaluate_on(*context.source_dataset, *plan.source_task, context, *report.source_after, "source");
+  co_await evaluate_on(*context.source_dataset, *plan.source_task, context, report.source_after, "source");
+  if (!report.source_after) co_return;
   report.notes.emplace_back("forgetting", percent(report.source_before->test - report.source_after->test, 2) +
                                               " of the source's test images, " +
                                               percent(report.source_before->test, 2) + " before");
@@ -296,9 +296,8 @@ Work control(PassContext& context, const Decisions& plan, std::unique_ptr<Model>
     config.freeze.clear();
     config.layer_rates.clear();
   }
-  context.report.accuracy_control.emplace();
   if (plan.options.epochs > 0) co_await fine_tune(*scratch, context, config, {}, "control");
-  co_await evaluate_model(*scratch, context, *context.report.accuracy_control);
+  co_await evaluate_model(*scratch, context, context.report.accuracy_control);
 }
 
 Work run(PassContext& context, Decisions plan) {
@@ -316,21 +315,20 @@ Work run(PassContext& context, Decisions plan) {
   note_copies(plan.copies, report);
 
   if (plan.given) {
-    report.accuracy_before.emplace();
-    co_await evaluate_model(*context.model, context, *report.accuracy_before);
+    co_await evaluate_model(*context.model, context, report.accuracy_before);
   }
   if (distill) {
-    Accuracy teacher;
+    std::optional<Accuracy> teacher;
     co_await evaluate_model(source, context, teacher);
-    report.notes.emplace_back("teacher", percent(teacher.validation, 2) + " of the validation images, " +
-                                             percent(teacher.test, 2) + " of the test images");
+    if (teacher) {
+      report.notes.emplace_back("teacher", percent(teacher->validation, 2) + " of the validation images, " +
+                                               percent(teacher->test, 2) + " of the test images");
+    }
   } else {
-    report.accuracy_after.emplace();
-    co_await evaluate_model(target, context, *report.accuracy_after);
+    co_await evaluate_model(target, context, report.accuracy_after);
   }
   if (plan.source_task) {
-    report.source_before.emplace();
-    co_await evaluate_on(*context.source_dataset, source, context, *report.source_before, "source");
+    co_await evaluate_on(*context.source_dataset, source, context, report.source_before, "source");
   }
 
   std::unique_ptr<Model> scratch;
@@ -373,8 +371,7 @@ Work run(PassContext& context, Decisions plan) {
   if (options.epochs > 0) {
     co_await fine_tune(target, context, plan.config, {}, distill ? "distill" : "fine-tune", terms);
   }
-  report.accuracy_finetuned.emplace();
-  co_await evaluate_model(target, context, *report.accuracy_finetuned);
+  co_await evaluate_model(target, context, report.accuracy_finetuned);
   if (plan.source_task) co_await forget(context, plan);
   if (options.control) co_await control(context, plan, std::move(scratch));
   report.after = measure(target);

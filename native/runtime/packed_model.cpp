@@ -357,6 +357,14 @@ void PackedModel::infer(const std::uint8_t* images, int count, real* logits) {
   });
 }
 
+void PackedModel::predict(const std::uint8_t* images, int count, real* probabilities) {
+  infer(images, count, probabilities);
+  const int classes = graph_.classes;
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    softmax(probabilities + i * classes, classes, probabilities + i * classes);
+  }
+}
+
 std::string_view PackedModel::instruction_name(int i) const {
   return instructions_[static_cast<std::size_t>(i)]->name;
 }

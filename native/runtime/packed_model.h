@@ -51,6 +51,9 @@ class PackedModel {
   // logits: [count][classes] of byte images [count][channels][height][width]. Allocates nothing.
   void infer(const std::uint8_t* images, int count, real* logits);
 
+  // The same as class probabilities, which are softmax(logits).
+  void predict(const std::uint8_t* images, int count, real* probabilities);
+
   // One block of up to lanes() images: their outputs [classes][lanes], until the thread's next call.
   const real* infer_block(const std::uint8_t* images, int count, int thread);
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/measure_file.h"
 #include "compress/finetune.h"
 #include "core/error.h"
 #include "core/json_fields.h"
@@ -24,6 +25,7 @@
 #include "data/subset.h"
 #include "graph/graph.h"
 #include "io/checkpoint.h"
+#include "io/model_file.h"
 #include "train/trainer.h"
 #include "wasm/describe.h"
 #include "wasm/engine.h"
@@ -184,8 +186,13 @@ val read_images(int handle, const std::string& split_name, Pointer indices, int 
 
 // ---- Models --------------------------------------------------------------------------------------
 
-int keep_model(std::unique_ptr<Model> model, std::optional<TrainingState> training = {}) {
-  return keep(std::make_shared<LoadedModel>(LoadedModel{std::move(model), std::move(training), nullptr}));
+int keep_model(std::unique_ptr<Model> model, std::optional<TrainingState> training = {},
+               std::vector<std::string> labels = {}, std::string pipeline = {}) {
+  return keep(std::make_shared<LoadedModel>(LoadedModel{.model = std::move(model),
+                                                        .training = std::move(training),
+                                                        .predictor = nullptr,
+                                                        .labels = std::move(labels),
+                                                        .pipeline = std::move(pipeline)}));
 }
 
 // `spec_text` is a spec or a preset's name, as JSON; dataset 0 is none.
@@ -204,13 +211,18 @@ int create_model(const std::string& spec_text, double seed, int dataset_handle) 
 }
 
 int load_model(Pointer pointer, int bytes) {
-  const NamedBytes file{"model file",
-                        {address<const std::uint8_t>(pointer), static_cast<std::size_t>(bytes)}};
-  Checkpoint checkpoint = load_checkpoint(file);
-  return keep_model(std::move(checkpoint.model), std::move(checkpoint.training));
+  ModelFile file = load_model_file(
+      {"model file", {address<const std::uint8_t>(pointer), static_cast<std::size_t>(bytes)}});
+  return keep_model(std::move(file.model), std::move(file.training), std::move(file.labels),
+                    std::move(file.pipeline));
 }
 
-std::string model_spec(int handle) { return to_spec(find_model(handle)->model->graph).dump(); }
+// {"spec", "labels", "pipeline": JSON text}
+std::string model_info(int handle) {
+  const auto model = find_model(handle);
+  return Fields()("spec", to_spec(model->model->graph))("labels", model->labels)("pipeline", model->pipeline)
+      .dump();
+}
 
 std::string inspect(int handle) {
   return describe(find_model(handle)->model->graph, engine().kernels.lanes, engine().pool.threads());
@@ -227,27 +239,35 @@ Predictor& predictor_of(LoadedModel& model) {
 }
 
 // Checks that `bytes` are `count` images; -1: any number of whole ones.
-int image_count(const Model& model, int bytes, int count) {
-  const int size = model.graph.input.shape.size();
+int image_count(const Graph& graph, int bytes, int count) {
+  const int size = graph.input.shape.size();
   if (count < 0 ? bytes % size == 0 : bytes == count * size) return bytes / size;
   throw Error(ErrorCode::kArgument, "pixels",
               "has " + std::to_string(bytes) + " bytes" + (count < 0 ? "" : " for " + std::to_string(count)) +
-                  "; the model takes images of " + to_string(model.graph.input.shape) + ", " +
+                  "; the model takes images of " + to_string(graph.input.shape) + ", " +
                   std::to_string(size) + " bytes each");
 }
 
+// Of a model or a packed one.
 val predict(int handle, Pointer pixels, int bytes, int wanted) {
-  const auto model = find_model(handle);
-  const int count = image_count(*model->model, bytes, wanted);
+  const auto packed = find_any<PackedModel>(handle);
+  const auto model = packed ? nullptr : find_model(handle);
+  const Graph& graph = packed ? packed->graph() : model->model->graph;
+  const int count = image_count(graph, bytes, wanted);
+  const auto* images = address<const std::uint8_t>(pixels);
   std::vector<real>& probabilities = engine().numbers;
-  probabilities.resize(static_cast<std::size_t>(count * model->model->graph.classes));
-  predictor_of(*model).predict(address<const std::uint8_t>(pixels), count, probabilities.data());
+  probabilities.resize(static_cast<std::size_t>(count * graph.classes));
+  if (packed) {
+    packed->predict(images, count, probabilities.data());
+  } else {
+    predictor_of(*model).predict(images, count, probabilities.data());
+  }
   return val(typed_memory_view(probabilities.size(), probabilities.data()));
 }
 
 val activations(int handle, Pointer pixels, int bytes, const std::string& layer) {
   const auto model = find_model(handle);
-  image_count(*model->model, bytes, 1);
+  image_count(model->model->graph, bytes, 1);
   Shape shape;
   std::vector<real> values =
       predictor_of(*model).activation(address<const std::uint8_t>(pixels), layer, shape);
@@ -266,7 +286,47 @@ val tensor(int handle, const std::string& name) {
 
 val weights(int handle) { return bytes_view(weight_bytes(*find_model(handle)->model)); }
 
-val save(int handle) { return bytes_view(save_model(*find_model(handle)->model)); }
+// `notes`: {"labels", "pipeline": JSON text} in place of the model's own. {"bytes", "parts"}.
+val save_as(int handle, const std::string& format, const std::string& notes_text) {
+  const auto model = find_model(handle);
+  const json notes = parse_json(notes_text, ErrorCode::kArgument, "notes");
+  const std::vector<std::string> labels = notes.value("labels", model->labels);
+  const std::string pipeline = notes.value("pipeline", model->pipeline);
+  std::vector<FilePart> parts;
+  val file = val::object();
+  file.set("bytes", bytes_view(find_file_format(format).save(
+                        *model->model, {.labels = labels, .pipeline = pipeline, .parts = &parts})));
+  json rows = json::array();
+  for (const FilePart& part : parts) {
+    rows.push_back(
+        Fields()("name", part.name)("bytes", part.bytes)("entropyBytes", part.entropy_bytes).take());
+  }
+  file.set("parts", rows.dump());
+  return file;
+}
+
+// ---- Packed models -------------------------------------------------------------------------------
+
+int pack_model(int handle, const std::string& runtime, const std::string& format) {
+  if (runtime != "packed" && runtime != "reference") {
+    throw Error(ErrorCode::kArgument, "runtime", "must be packed or reference, found \"" + runtime + "\"");
+  }
+  const RuntimeOptions options{.reference = runtime == "reference", .format = format};
+  return keep(
+      std::make_shared<PackedModel>(*find_model(handle)->model, engine().kernels, engine().pool, options));
+}
+
+// {"layers": LayerExecution[], "bytes"}
+std::string packed_info(int handle) {
+  const auto packed = find_packed(handle);
+  json layers = json::array();
+  for (const LayerExecution& layer : packed->layers()) layers.push_back(to_json(layer));
+  return Fields()("layers", std::move(layers))("bytes", packed->bytes()).dump();
+}
+
+int start_timing(int model, int dataset) {
+  return keep(run_timing(find_packed(model), find_dataset(dataset)));
+}
 
 // ---- Work in slices ------------------------------------------------------------------------------
 
@@ -310,29 +370,43 @@ val checkpoint(int handle) {
   return bytes_view(save_model(*training->model->model, &training->run.trainer()));
 }
 
-int start_evaluation(int model_handle, int dataset_handle, const std::string& split) {
-  const auto model = find_model(model_handle);
+// Of a model or a packed one.
+int start_evaluation(int model_handle, int dataset_handle, const std::string& split_name) {
   const auto dataset = find_dataset(dataset_handle);
-  return keep(std::shared_ptr<Evaluation>(new Evaluation{
-      model, dataset,
-      Evaluator(*model->model, *dataset, split_of(*dataset, split), engine().kernels, engine().pool)}));
+  const Split& split = split_of(*dataset, split_name);
+  // Made in its place: evaluators do not move.
+  if (const auto packed = find_any<PackedModel>(model_handle)) {
+    return keep(std::shared_ptr<Evaluation>(new Evaluation{
+        packed, dataset,
+        AnyEvaluator(std::in_place_type<PackedEvaluator>, *packed, *dataset, split, engine().pool)}));
+  }
+  const auto model = find_model(model_handle);
+  return keep(std::shared_ptr<Evaluation>(
+      new Evaluation{model, dataset,
+                     AnyEvaluator(std::in_place_type<Evaluator>, *model->model, *dataset, split,
+                                  engine().kernels, engine().pool)}));
 }
 
 // The share that is done.
 double run_evaluation(int handle, double milliseconds) {
   const auto evaluation = find<Evaluation>(handle, "evaluation");
-  Evaluator& evaluator = evaluation->evaluator;
   const auto begin = std::chrono::steady_clock::now();
   const std::chrono::duration<double, std::milli> slice(milliseconds);
-  while (evaluator.advance()) {
-    if (std::chrono::steady_clock::now() - begin >= slice)
-      return double(evaluator.done()) / evaluator.total();
-  }
-  return 1;
+  return std::visit(
+      [&](auto& evaluator) {
+        while (evaluator.advance()) {
+          if (std::chrono::steady_clock::now() - begin >= slice)
+            return double(evaluator.done()) / evaluator.total();
+        }
+        return 1.0;
+      },
+      evaluation->evaluator);
 }
 
 val evaluation_result(int handle) {
-  const EvaluationResult& result = find<Evaluation>(handle, "evaluation")->evaluator.result();
+  const EvaluationResult& result =
+      std::visit([](auto& evaluator) -> const EvaluationResult& { return evaluator.result(); },
+                 find<Evaluation>(handle, "evaluation")->evaluator);
   const auto view = [](const auto& numbers) { return typed_memory_view(numbers.size(), numbers.data()); };
   val evaluation = val::object();
   evaluation.set("summary",
@@ -347,10 +421,11 @@ val evaluation_result(int handle) {
 // to make one from. Every model is copied: the originals stay
 // as they are, and may be used meanwhile.
 int start_pass(const std::string& name, int model_handle, int dataset_handle, const std::string& options,
-               const std::string& training, int source_handle, int source_dataset_handle, int early_handle) {
+               const std::string& training, bool measure, int source_handle, int source_dataset_handle,
+               int early_handle) {
   const auto model = [](int handle) { return handle ? copy_of(*find_model(handle)->model) : nullptr; };
   const auto dataset = [](int handle) { return handle ? find_dataset(handle) : nullptr; };
-  return keep(std::make_shared<PassRun>(
+  return keep(run_pass(
       find_pass(name),
       PassInput{.model = source_handle ? model(model_handle) : copy_of(*find_model(model_handle)->model),
                 .dataset = find_dataset(dataset_handle),
@@ -358,18 +433,41 @@ int start_pass(const std::string& name, int model_handle, int dataset_handle, co
                 .source_dataset = dataset(source_dataset_handle),
                 .early = model(early_handle)},
       parse_json(options, ErrorCode::kArgument, "options"),
-      training_config(parse_json(training, ErrorCode::kArgument, "training")), engine().kernels,
+      training_config(parse_json(training, ErrorCode::kArgument, "training")), measure, engine().kernels,
       engine().pool));
 }
 
-std::string run_pass(int handle, double milliseconds) {
-  return find<PassRun>(handle, "pass")->run(milliseconds);
+// `pipeline` is one, or a built-in one's name, as JSON.
+int start_pipeline(int model, int dataset, const std::string& pipeline, double seed, bool measure) {
+  return keep(run_pipeline(copy_of(*find_model(model)->model), find_dataset(dataset),
+                           parse_json(pipeline, ErrorCode::kArgument, "pipeline"),
+                           whole(seed, "seed", kMaxSeed), measure, engine().kernels, engine().pool));
 }
 
-std::string finish_pass(int handle) {
-  const auto pass = find<PassRun>(handle, "pass");
-  const int model = keep_model(pass->take_model());
-  return Fields()("report", to_json(pass->report()))("model", model).dump();
+// `sweep`: {"grid", "lines", "origin", "shard", "seed"}
+int start_sweep(int model, int dataset, const std::string& text) {
+  json sweep = parse_json(text, ErrorCode::kArgument, "sweep");
+  SweepInput input{.grid = std::move(sweep["grid"]),
+                   .lines = std::move(sweep["lines"].get_ref<json::array_t&>()),
+                   .origin = std::move(sweep["origin"]),
+                   .shard = parse_shard(sweep["shard"].get<std::string>()),
+                   .seed = whole(sweep["seed"], "seed", kMaxSeed)};
+  return keep(run_sweep(copy_of(*find_model(model)->model), find_dataset(dataset), std::move(input),
+                        engine().kernels, engine().pool));
+}
+
+std::string run_work(int handle, double milliseconds) {
+  return find<WorkRun>(handle, "work")->run(milliseconds);
+}
+
+// What it gave; "model" is a handle, if it made one.
+std::string finish_work(int handle) {
+  WorkResult result = find<WorkRun>(handle, "work")->take();
+  if (result.model) {
+    result.values["model"] =
+        keep_model(std::move(result.model), {}, std::move(result.labels), std::move(result.pipeline));
+  }
+  return result.values.dump();
 }
 
 // ---- Exports -------------------------------------------------------------------------------------
@@ -393,13 +491,16 @@ EMSCRIPTEN_BINDINGS(espalier) {
   ESPALIER_EXPORT(read_images);
   ESPALIER_EXPORT(create_model);
   ESPALIER_EXPORT(load_model);
-  ESPALIER_EXPORT(model_spec);
+  ESPALIER_EXPORT(model_info);
   ESPALIER_EXPORT(inspect);
   ESPALIER_EXPORT(predict);
   ESPALIER_EXPORT(activations);
   ESPALIER_EXPORT(tensor);
   ESPALIER_EXPORT(weights);
-  ESPALIER_EXPORT(save);
+  ESPALIER_EXPORT(save_as);
+  ESPALIER_EXPORT(pack_model);
+  ESPALIER_EXPORT(packed_info);
+  ESPALIER_EXPORT(start_timing);
   ESPALIER_EXPORT(start_training);
   ESPALIER_EXPORT(resume_training);
   ESPALIER_EXPORT(run_training);
@@ -409,8 +510,10 @@ EMSCRIPTEN_BINDINGS(espalier) {
   ESPALIER_EXPORT(run_evaluation);
   ESPALIER_EXPORT(evaluation_result);
   ESPALIER_EXPORT(start_pass);
-  ESPALIER_EXPORT(run_pass);
-  ESPALIER_EXPORT(finish_pass);
+  ESPALIER_EXPORT(start_pipeline);
+  ESPALIER_EXPORT(start_sweep);
+  ESPALIER_EXPORT(run_work);
+  ESPALIER_EXPORT(finish_work);
 }
 
 }  // namespace espalier::wasm

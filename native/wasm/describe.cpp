@@ -5,12 +5,16 @@
 #include <vector>
 
 #include "compress/pass.h"
+#include "compress/pipeline.h"
+#include "compress/prune/criterion.h"
 #include "core/json_fields.h"
 #include "core/json_text.h"
 #include "data/augment.h"
 #include "graph/plan.h"
+#include "io/model_file.h"
 #include "ops/op.h"
 #include "quantize/scheme.h"
+#include "runtime/format.h"
 #include "train/tables.h"
 
 namespace espalier {
@@ -65,6 +69,43 @@ json scheme_rows() {
   return list;
 }
 
+json criterion_rows() {
+  json list = json::array();
+  for (const Criterion* row : criteria()) {
+    list.push_back(Fields()("name", row->name)("summary", row->summary).take());
+  }
+  return list;
+}
+
+json pipeline_rows() {
+  json list = json::array();
+  for (const NamedPipeline& row : named_pipelines()) {
+    json pipeline = parse_json(row.json, ErrorCode::kArgument, "pipeline");
+    json summary = pipeline["summary"];
+    list.push_back(
+        Fields()("name", row.name)("summary", std::move(summary))("pipeline", std::move(pipeline)).take());
+  }
+  return list;
+}
+
+json file_format_rows() {
+  json list = json::array();
+  for (const FileFormat& format : file_formats()) {
+    list.push_back(Fields()("name", format.name)("summary", format.summary)("extension", format.extension)(
+                       "readable", format.recognises != nullptr)
+                       .take());
+  }
+  return list;
+}
+
+json weight_format_rows() {
+  json list = json::array();
+  for (const WeightFormat* format : weight_formats()) {
+    list.push_back(Fields()("name", format->name)("summary", format->summary).take());
+  }
+  return list;
+}
+
 std::string extent_text(int height, int width) {
   return std::to_string(height) + "x" + std::to_string(width);
 }
@@ -102,7 +143,9 @@ double plan_bytes(const Graph& graph, int lanes, const PlanOptions& options) {
 std::string describe_catalog() {
   return Fields()("presets", preset_rows())("layers", layer_catalog())("optimizers", rows(optimizer_types()))(
              "schedules", rows(schedule_types()))("losses", rows(loss_types()))(
-             "augmentations", augmentation_rows())("passes", pass_rows())("schemes", scheme_rows())
+             "augmentations", augmentation_rows())("passes", pass_rows())("schemes", scheme_rows())(
+             "criteria", criterion_rows())("pipelines", pipeline_rows())("fileFormats", file_format_rows())(
+             "weightFormats", weight_format_rows())
       .dump();
 }
 

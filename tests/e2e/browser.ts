@@ -24,6 +24,7 @@ export interface Options {
   reducedMotion?: 'reduce' | 'no-preference';
   hasTouch?: boolean;
   deviceScaleFactor?: number;
+  locale?: string;
 }
 export interface Opened {
   context: BrowserContext;

@@ -256,15 +256,17 @@ TEST(Sweep, ATornLastLineIsDroppedAndADamagedOneRefused) {
 int sweep_of(const json& text, const Shard& shard, std::vector<json>& lines, int stop_after = 1 << 30) {
   const std::unique_ptr<Model> model = small_model();
   int fresh = 0;
-  Sweep sweep{
-      .model = *model,
-      .dataset = digits(),
-      .kernels = select_kernels("plain"),
-      .pool = pool(),
-      .origin = {{"data", "digits"}},
-      .measure = [](const Model& m, const json&, json& line) { line["file_bytes"] = measure(m).total.bytes; },
-      .keep = [&](const json&) { ++fresh; },
-      .choices = {}};
+  Sweep sweep{.model = *model,
+              .dataset = digits(),
+              .kernels = select_kernels("plain"),
+              .pool = pool(),
+              .origin = {{"data", "digits"}},
+              .measure = [](const Model& m, const json&, json& line) -> Work {
+                line["file_bytes"] = measure(m).total.bytes;
+                co_return;
+              },
+              .keep = [&](const json&) { ++fresh; },
+              .choices = {}};
   const SweepGrid grid = parse_grid(text);
   Work work = run_sweep(sweep, grid, shard_of(trials_of(grid, 1), shard), lines);
   while (fresh < stop_after && work.advance()) {

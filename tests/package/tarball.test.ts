@@ -31,6 +31,23 @@ test('the README compresses a network in Node', () => {
   expect(Number(accuracy)).toBeGreaterThan(0.8);
 });
 
+test('the README packs, saves and sweeps in Node', () => {
+  const readme = readFileSync(join(packageFolder, 'README.md'), 'utf8');
+  const section = /## Pipelines[^]*?\n## /.exec(readme)?.[0] ?? '';
+  const snippets = [...section.matchAll(/```js\n([^]*?)```/g)].map(([, snippet]) => snippet ?? '');
+  expect(snippets).toHaveLength(2);
+  project.write('sweep.js', snippets.join(''));
+  const output = execFileSync('node', ['sweep.js'], { cwd: project.folder, encoding: 'utf8' });
+  expect(output).toMatch(/^2 of 2, quantize: [a-z]+$/m);
+  expect(output.match(/^[a-z0-9]+: int8, \d+ bytes$/gm)).toHaveLength(3);
+  const [, bytes, accuracy] =
+    /^(\d+) bytes, test accuracy ([\d.]+), [\d.]+ microseconds an image$/m.exec(output) ?? [];
+  expect(Number(bytes)).toBeLessThan(9098 * 1.1);
+  expect(Number(accuracy)).toBeGreaterThan(0.8);
+  expect(output).toMatch(/^10 1$/m);
+  expect(output.match(/^\{"passes\[0\].*\} \d+ [\d.]+/gm)).toHaveLength(4);
+});
+
 test('the tarball has what it needs and no sources', () => {
   const installed = join(project.folder, 'node_modules/espalier');
   for (const file of ['dist/index.js', 'dist/index.d.ts', 'wasm/espalier-simd.wasm', 'README.md']) {

@@ -30,6 +30,7 @@ interface PageResult {
   aborted: number;
   longestGap: number;
   compressed: { bits: number; sha: string; untouched: boolean; aborted: number; code: string };
+  packed: { formats: string[]; probabilities: number[]; accuracy: number; fileBytes: number; lines: number };
   error: { code: string; where: string; isEspalierError: boolean };
 }
 
@@ -62,6 +63,19 @@ window.run = async (options) => {
     sha: await small.weightsSha256(),
     untouched: (await model.weightsSha256()) === sha,
   };
+  const { model: int8, report: passes } = await model.compress(data, 'int8').done;
+  const runtime = await int8.pack();
+  const { pixels } = await data.images('test', [0]);
+  const grid = { passes: [{ pass: 'prune', sparsity: [0.5, 0.9] }] };
+  let lines = 0;
+  for await (const event of model.sweep(data, grid)) lines += event.type === 'line' ? 1 : 0;
+  const packed = {
+    formats: runtime.layers.map(({ format }) => format),
+    probabilities: Array.from(await runtime.predict(pixels)),
+    accuracy: (await runtime.evaluate(data, 'test')).accuracy - passes.accuracy_after.test,
+    fileBytes: (await int8.saveAs('espalier')).bytes.length,
+    lines,
+  };
   watching = false;
   const { accuracy } = await model.evaluate(data, 'test');
 
@@ -74,7 +88,7 @@ window.run = async (options) => {
   const error = await engine.createModel('nothing').catch(({ code, where }) => ({ code, where }));
   const isEspalierError = await engine.createModel('nothing').catch((e) => e instanceof EspalierError);
   await engine.dispose();
-  return { info: engine.info, accuracy, sha, aborted, longestGap, compressed, error: { ...error, isEspalierError } };
+  return { info: engine.info, accuracy, sha, aborted, longestGap, compressed, packed, error: { ...error, isEspalierError } };
 };
 `;
 
@@ -117,6 +131,8 @@ function expectTrained(result: PageResult): void {
   expect(result.longestGap).toBeLessThan(100);
   expect(result.compressed).toMatchObject({ bits: 4, untouched: true, code: 'aborted' });
   expect(result.compressed.aborted).toBeLessThan(100);
+  expect(result.packed).toMatchObject({ formats: ['int8', 'int8', 'int8'], lines: 2 });
+  expect(Math.abs(result.packed.accuracy)).toBeLessThan(0.05);
 }
 
 describe('bundled', () => {
@@ -156,6 +172,10 @@ describe('bundled', () => {
     expect(result.sha).toBe(await model.weightsSha256());
     const small = await model.quantize(data, { weights: 4, qat: 1, control: false }).done;
     expect(result.compressed.sha).toBe(await small.model.weightsSha256());
+    const { model: int8 } = await model.compress(data, 'int8').done;
+    expect(result.packed.fileBytes).toBe((await int8.saveAs('espalier')).bytes.length);
+    const { pixels } = await data.images('test', [0]);
+    expect(result.packed.probabilities).toEqual(Array.from(await (await int8.pack()).predict(pixels)));
     await engine.dispose();
   });
 

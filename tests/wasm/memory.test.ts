@@ -40,6 +40,31 @@ describe('memory', () => {
     expect(await heapBytes()).toBe(begin);
   });
 
+  test('a slider that quantizes, packs and evaluates a hundred times leaves nothing behind', async () => {
+    engine = await createEngine({ kernels: 'plain', threads: 2 });
+    const dataset = await engine.loadDataset({ kind: 'synthetic', train: 200, test: 300 });
+    const model = await engine.createModel('small', { dataset });
+    const { pixels } = await dataset.images('test', [0]);
+    const move = async (weights: number) => {
+      const options = { weights, images: 16 };
+      const { model: small } = await model.quantize(dataset, options, { measure: false }).done;
+      const packed = await small.pack();
+      await packed.evaluate(dataset, 'test');
+      await packed.predict(pixels);
+      const controller = new AbortController();
+      const evaluation = packed.evaluate(dataset, 'test', { signal: controller.signal });
+      controller.abort();
+      await evaluation.catch(() => {});
+      await small.saveAs('espalier');
+      await packed.dispose();
+      await small.dispose();
+    };
+    for (let i = 0; i < 7; ++i) await move(2 + i);
+    const begin = await heapBytes();
+    for (let i = 0; i < 98; ++i) await move(2 + (i % 7));
+    expect(await heapBytes()).toBe(begin);
+  });
+
   test('training LeNet-5 with batches of 64 takes less than 24 MB beyond the data', async () => {
     engine = await createEngine({ kernels: 'plain', threads: 1 });
     const train = 2000;

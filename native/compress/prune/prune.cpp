@@ -235,8 +235,7 @@ Work prune_once(PassContext& context, Pruner& pruner, const PruneOptions& option
   co_await pruner.measure();
   pruner.prune_fully();
   if (options.finetune == 0) co_return;
-  context.report.accuracy_after.emplace();
-  co_await evaluate_model(model, context, *context.report.accuracy_after);
+  co_await evaluate_model(model, context, context.report.accuracy_after);
   if (options.rewind) rewind_to(*context.early, model);
   co_await fine_tune(model, context, training, {}, kStage, terms);
 }
@@ -381,8 +380,7 @@ Work run(PassContext& context, PruneOptions options, PruneSettings settings, std
   report.finetune_epochs = options.finetune;
   std::optional<Accuracy>& accuracy =
       options.finetune > 0 ? report.accuracy_finetuned : report.accuracy_after;
-  accuracy.emplace();
-  co_await evaluate_model(*context.model, context, *accuracy);
+  co_await evaluate_model(*context.model, context, accuracy);
   if (original && options.control) co_await fine_tune_control(*original, context, training);
 }
 

@@ -264,8 +264,7 @@ Work run(PassContext& context, QuantizeOptions options) {
     report.notes.emplace_back("ranges", set_ranges(*model, graph, values, histograms, feature_bits, method));
   }
   context.model = std::move(model);
-  report.accuracy_after.emplace();
-  co_await evaluate_model(*context.model, context, *report.accuracy_after);
+  co_await evaluate_model(*context.model, context, report.accuracy_after);
 
   if (options.qat > 0) {
     TrainingConfig config = context.training;

@@ -1,5 +1,5 @@
 // Datasets that can be fetched: where from, and what the files must hash to.
-// To add one, add a row. A mirror must allow other sites to read it (CORS).
+// To add one, add a row, and what it is in i18n. A mirror must allow other sites to read it (CORS).
 
 export interface CatalogueFile {
   name: string;
@@ -7,28 +7,20 @@ export interface CatalogueFile {
   sha256: string;
 }
 export interface CatalogueDataset {
-  id: string;
+  id: 'mnist' | 'fashion-mnist';
   name: string;
-  description: string;
   /** Folders that hold all files; tried in order, file by file. */
   mirrors: string[];
   files: CatalogueFile[];
-  /** What the labels mean, where the files do not say. */
-  classNames?: string[];
 }
 
 /** The digits that the engine draws itself: nothing to fetch. */
-export const builtInDigits = {
-  id: 'digits',
-  name: 'Built-in digits',
-  description: 'Drawn by the engine itself, ready at once.',
-} as const;
+export const builtInDigits = { id: 'digits' } as const;
 
 export const catalogue: readonly CatalogueDataset[] = [
   {
     id: 'mnist',
     name: 'MNIST',
-    description: '70,000 handwritten digits, 28 × 28.',
     mirrors: [
       'https://ossci-datasets.s3.amazonaws.com/mnist/',
       'https://storage.googleapis.com/cvdf-datasets/mnist/',
@@ -60,7 +52,6 @@ export const catalogue: readonly CatalogueDataset[] = [
   {
     id: 'fashion-mnist',
     name: 'Fashion-MNIST',
-    description: '70,000 pictures of clothes, 28 × 28. Harder than digits.',
     mirrors: [
       'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/',
       'https://fashion-mnist.s3.eu-central-1.amazonaws.com/',
@@ -86,18 +77,6 @@ export const catalogue: readonly CatalogueDataset[] = [
         bytes: 5_148,
         sha256: '67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5',
       },
-    ],
-    classNames: [
-      'T-shirt',
-      'Trouser',
-      'Pullover',
-      'Dress',
-      'Coat',
-      'Sandal',
-      'Shirt',
-      'Sneaker',
-      'Bag',
-      'Boot',
     ],
   },
 ];

@@ -1,6 +1,8 @@
 // Fetches a catalogue dataset: mirror after mirror, with progress, checked by SHA-256.
 
 import { bytesOf, type CatalogueDataset, type CatalogueFile } from './datasets';
+import { t } from './i18n/index.svelte';
+import { PageError } from './page-error';
 
 export interface DownloadedFile {
   name: string;
@@ -37,22 +39,20 @@ async function fetchFile(
   for (const mirror of dataset.mirrors) {
     try {
       const response = await fetch(mirror + file.name, { signal, mode: 'cors', credentials: 'omit' });
-      if (!response.ok) throw new Error(`it answered ${response.status}`);
+      if (!response.ok) throw new PageError(t.notices.answered(response.status));
       const data = await readAll(response, onBytes);
       const hash = await sha256(data);
-      if (hash !== file.sha256) throw new Error(`${file.name} arrived damaged`);
+      if (hash !== file.sha256) throw new PageError(t.notices.damaged(file.name));
       return new Blob([data]);
     } catch (error) {
       if (signal.aborted) throw error;
       const network = error instanceof TypeError;
-      const why = network ? 'could not be reached' : error instanceof Error ? error.message : String(error);
+      const why = network ? t.notices.unreachable : error instanceof Error ? error.message : String(error);
       reason = `${new URL(mirror).host}: ${why}`;
     }
   }
-  throw new Error(
-    navigator.onLine
-      ? `${dataset.name} could not be downloaded (${reason}). You can drop its files on this page instead.`
-      : `You are offline, so ${dataset.name} could not be downloaded. You can drop its files on this page instead.`,
+  throw new PageError(
+    navigator.onLine ? t.notices.notFetched(dataset.name, reason) : t.notices.offline(dataset.name),
   );
 }
 

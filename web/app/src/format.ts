@@ -1,8 +1,15 @@
-// Numbers as people read them.
+// Numbers as people read them, in the language of the page.
 
-const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+import { language, t } from './i18n/index.svelte';
 
-export const integer = (value: number): string => whole.format(value);
+const wholes = new Map<string, Intl.NumberFormat>();
+
+export function integer(value: number): string {
+  let whole = wholes.get(language.tag);
+  if (!whole)
+    wholes.set(language.tag, (whole = new Intl.NumberFormat(language.tag, { maximumFractionDigits: 0 })));
+  return whole.format(value);
+}
 
 export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`;
 
@@ -27,11 +34,12 @@ export function bytes(value: number): string {
 
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '–';
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 10) return t.units.seconds(seconds.toFixed(1));
+  if (seconds < 90) return t.units.seconds(String(Math.round(seconds)));
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${String(Math.round(seconds % 60)).padStart(2, '0')} s`;
-  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+  const two = (value: number) => String(Math.floor(value)).padStart(2, '0');
+  if (minutes < 60) return t.units.minutes(String(minutes), two(seconds % 60));
+  return t.units.hours(String(Math.floor(minutes / 60)), two(minutes % 60));
 }
 
 /** 0.00012 → "1.2e-4", 0.05 → "0.05" */

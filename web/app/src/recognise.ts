@@ -2,6 +2,7 @@
 
 import { catalogue } from './datasets';
 import { sha256 } from './download';
+import { t } from './i18n/index.svelte';
 
 interface OwnFile {
   name: string;
@@ -33,8 +34,8 @@ export function ownDataset(files: readonly OwnFile[]): Identity {
   const first = files.find(({ name }) => /train/i.test(name)) ?? files[0];
   const prefix =
     first?.name.replace(/[-_.]?(train|t10k|test|images|labels|idx\d|ubyte|gz|bin)\b.*$/i, '') ?? '';
-  const name = prefix || 'Your images';
-  return { id: `own-${slug(name)}`, name };
+  const name = prefix || t.data.own;
+  return { id: `own-${slug(prefix)}`, name };
 }
 
 export const slug = (text: string): string =>

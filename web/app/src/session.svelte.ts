@@ -21,6 +21,8 @@ import {
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
+import { t } from './i18n/index.svelte';
+import { PageError } from './page-error';
 import { ownDataset, recognise, slug } from './recognise';
 import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
@@ -51,6 +53,8 @@ export interface Notice {
   id: number;
   kind: 'error' | 'info';
   text: string;
+  /** What the engine said, which speaks English whatever the language of the page. */
+  english?: string;
 }
 export interface Download {
   id: string;
@@ -131,12 +135,12 @@ class Session {
   }
 
   get datasetName(): string {
-    if (this.datasetId === builtInDigits.id && this.dataset) return builtInDigits.name;
+    if (this.datasetId === builtInDigits.id && this.dataset) return t.data.digits;
     return catalogue.find(({ id }) => id === this.datasetId)?.name ?? this.dataset?.name ?? '';
   }
 
   get classNames(): string[] {
-    const known = catalogue.find(({ id }) => id === this.datasetId)?.classNames;
+    const known = t.data.classNames[this.datasetId];
     const own = this.dataset?.classNames ?? [];
     return known?.length === own.length ? known : own;
   }
@@ -184,7 +188,7 @@ class Session {
     try {
       const source = await this.#sourceOf(id);
       if (source) return await this.#change(id, source);
-      this.#say('info', `“${id}” is not stored in this browser, so the built-in digits are used.`);
+      this.#say('info', t.notices.notStored(id));
     } catch (error) {
       this.#report(error);
       this.settings.preset = defaults.preset;
@@ -443,12 +447,9 @@ class Session {
   async #recover(): Promise<void> {
     this.#crashes += 1;
     if (this.#crashes > 3) {
-      return this.#say(
-        'error',
-        'The engine stopped again and again. Reload the page, perhaps with a smaller model.',
-      );
+      return this.#say('error', t.notices.gaveUp);
     }
-    this.#say('info', 'The engine stopped and was started again from the last checkpoint.');
+    this.#say('info', t.notices.recovered);
     const checkpoint = this.#checkpoint;
     const settings = this.applied;
     await this.#inOrder(async () => {
@@ -628,7 +629,7 @@ class Session {
     const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
     const [model] = models;
     if (model && files.length > 1) {
-      return this.#say('error', 'Drop one model alone, or the files of one dataset.');
+      return this.#say('error', t.notices.oneModel);
     }
     await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
   }
@@ -640,9 +641,9 @@ class Session {
     const fits = data && channels === data.channels && height === data.height && width === data.width;
     if (!fits || model.spec.classes !== data.classNames.length) {
       void model.dispose();
-      throw new Error(
-        `${file.name} takes images of ${channels} × ${height} × ${width} in ${model.spec.classes} classes, ` +
-          `which ${data?.name ?? 'this dataset'} does not have; load its dataset first.`,
+      const size = t.units.size(channels, height, width);
+      throw new PageError(
+        t.notices.otherImages(file.name, size, model.spec.classes, data?.name ?? t.notices.thisDataset),
       );
     }
     await this.#adopt(model, model.spec.name ?? file.name);
@@ -653,7 +654,7 @@ class Session {
     this.phase = 'ready';
     await this.#inspect(model);
     this.#settle();
-    this.#say('info', `${file.name} is loaded. Press Train to go on with it.`);
+    this.#say('info', t.notices.loaded(file.name));
   }
 
   async #openFiles(files: File[]): Promise<void> {
@@ -666,7 +667,7 @@ class Session {
   useStored(id: string): Promise<void> {
     return this.#inOrder(async () => {
       const source = await this.#sourceOf(id);
-      if (!source) throw new Error(`“${id}” is not stored in this browser; load its files again.`);
+      if (!source) throw new PageError(t.notices.loadAgain(id));
       await this.#change(id, source);
     }, false);
   }
@@ -707,7 +708,7 @@ class Session {
       await keep({ id, name, bytes }, files);
       await this.#listStored();
     } catch {
-      this.#say('info', `${name} is in use, but this browser would not store it for the next visit.`);
+      this.#say('info', t.notices.noRoom(name));
     }
   }
 
@@ -754,15 +755,17 @@ class Session {
     this.notices = this.notices.filter((notice) => notice.id !== id);
   }
 
-  #say(kind: Notice['kind'], text: string): void {
-    const notice = { id: ++this.#noticeId, kind, text };
-    this.notices = [...this.notices.filter((old) => old.text !== text), notice].slice(-3);
+  #say(kind: Notice['kind'], text: string, english = ''): void {
+    const notice = { id: ++this.#noticeId, kind, text, english };
+    const others = this.notices.filter((old) => old.text !== text || old.english !== english);
+    this.notices = [...others, notice].slice(-3);
     if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
   }
 
   #report(error: unknown): void {
+    if (error instanceof PageError) return this.#say('error', error.message);
     const text = error instanceof Error ? error.message : String(error);
-    this.#say('error', /[.!?]$/.test(text) ? text : `${text}.`);
+    this.#say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
   }
 
   /** `fatal`: nothing is left that could go on. */
@@ -777,7 +780,7 @@ class Session {
   }
 
   #need(): Engine {
-    if (!this.#engine) throw new Error('The engine could not be started in this browser.');
+    if (!this.#engine) throw new PageError(t.notices.noEngine);
     return this.#engine;
   }
 }

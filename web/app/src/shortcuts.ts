@@ -3,10 +3,10 @@
 import { session } from './session.svelte';
 
 export const keys = [
-  { key: 'Space', does: 'Pause or go on' },
-  { key: 'S', does: 'One training step' },
-  { key: 'R', does: 'Start again with the chosen settings' },
-  { key: '?', does: 'Show this help' },
+  { key: ' ', does: 'pause' },
+  { key: 'S', does: 'step' },
+  { key: 'R', does: 'reset' },
+  { key: '?', does: 'help' },
 ] as const;
 
 export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {

@@ -6,7 +6,8 @@ import { canShareMemory, coreCount, hasRelaxedSimd, isNode } from './environment
 import { EspalierError, aborted, reasonOf } from './error.js';
 import { localHost, workerHost } from './hosts.js';
 import type { PassInput } from './espalier/methods.js';
-import { RunningPass, RunningTraining } from './running.js';
+import type { Arguments, Result } from './protocol.js';
+import { RunningCompression, RunningTraining } from './running.js';
 import type * as types from './types.js';
 
 const maxAutomaticThreads = 4;
@@ -90,13 +91,14 @@ class EngineHandle implements types.Engine {
     { seed = 1, dataset }: { seed?: number; dataset?: types.Dataset } = {},
   ): Promise<types.Model> {
     const data = dataset && idOf(dataset);
-    const model = await this.#connection.call('createModel', spec, seed, data ?? 0);
-    return new ModelHandle(this.#connection, model.id, model.spec);
+    return new ModelHandle(
+      this.#connection,
+      await this.#connection.call('createModel', spec, seed, data ?? 0),
+    );
   }
 
   async loadModel(file: types.Bytes): Promise<types.Model> {
-    const model = await this.#connection.call('loadModel', compact(file));
-    return new ModelHandle(this.#connection, model.id, model.spec);
+    return new ModelHandle(this.#connection, await this.#connection.call('loadModel', compact(file)));
   }
 
   async dispose(): Promise<void> {
@@ -133,11 +135,15 @@ class ModelHandle implements types.Model {
   readonly #connection: Connection;
   readonly id: number;
   readonly spec: types.ModelSpec;
+  readonly labels: string[];
+  readonly pipeline: types.Pipeline | undefined;
 
-  constructor(connection: Connection, id: number, spec: types.ModelSpec) {
+  constructor(connection: Connection, { id, spec, labels, pipeline }: Result<'createModel'>) {
     this.#connection = connection;
     this.id = id;
     this.spec = spec;
+    this.labels = labels;
+    this.pipeline = pipeline;
   }
 
   inspect(): Promise<types.ModelInspection> {
@@ -208,7 +214,7 @@ class ModelHandle implements types.Model {
     pass: types.PassName,
     dataset: types.Dataset,
     options: object,
-    { signal, training = {} }: types.PassRunOptions,
+    { signal, measure = true, training = {} }: types.PassRunOptions,
     more: Partial<PassInput> = {},
   ): types.Compression {
     const connection = this.#connection;
@@ -217,23 +223,56 @@ class ModelHandle implements types.Model {
       dataset: idOf(dataset),
       options,
       training,
+      measure,
       source: 0,
       sourceDataset: 0,
       early: 0,
       ...more,
     };
-    return new RunningPass(
+    return new RunningCompression(
       connection,
       (onEvent) => {
         const { id, result } = connection.start('compress', [pass, input], { onEvent });
-        const done = result.then(({ report, model }) => ({
-          report,
-          model: new ModelHandle(connection, model.id, model.spec),
-        }));
-        return { id, result: done };
+        return { id, result: result.then((done) => this.#withModel(done)) };
       },
       signal,
     );
+  }
+
+  compress(
+    dataset: types.Dataset,
+    pipeline: string | types.Pipeline,
+    { signal, seed = 1, measure = true }: types.PipelineRunOptions = {},
+  ): types.PipelineRun {
+    const connection = this.#connection;
+    return new RunningCompression(
+      connection,
+      (onEvent) => {
+        const args: Arguments<'runPipeline'> = [this.id, idOf(dataset), pipeline, seed, measure];
+        const { id, result } = connection.start('runPipeline', args, { onEvent });
+        return { id, result: result.then((done) => this.#withModel(done)) };
+      },
+      signal,
+    );
+  }
+
+  sweep(
+    dataset: types.Dataset,
+    grid: types.SweepGrid,
+    { signal, seed = 1, lines = [], shard = '0/1', data = dataset.info.name }: types.SweepRunOptions = {},
+  ): types.Sweep {
+    const connection = this.#connection;
+    const input = { grid, lines, shard, seed, data };
+    return new RunningCompression(
+      connection,
+      (onEvent) => connection.start('sweep', [this.id, idOf(dataset), input], { onEvent }),
+      signal,
+    );
+  }
+
+  /** What a pass gave, with its model as an object. */
+  #withModel<Done extends { model: Result<'createModel'> }>(done: Done) {
+    return { ...done, model: new ModelHandle(this.#connection, done.model) };
   }
 
   evaluate(
@@ -261,12 +300,55 @@ class ModelHandle implements types.Model {
     return this.#connection.call('weightsSha256', this.id);
   }
 
-  save(): Promise<Uint8Array> {
-    return this.#connection.call('save', this.id);
+  async save(): Promise<Uint8Array> {
+    return (await this.saveAs('safetensors')).bytes;
+  }
+
+  saveAs(format: types.FileFormatName, notes: types.ModelNotes = {}): Promise<types.SavedFile> {
+    return this.#connection.call('saveAs', this.id, format, notes);
+  }
+
+  async pack(options: types.PackOptions = {}): Promise<types.PackedModel> {
+    return new PackedHandle(this.#connection, await this.#connection.call('pack', this.id, options));
   }
 
   dispose(): Promise<void> {
     return this.#connection.call('dispose', this.id);
+  }
+}
+
+class PackedHandle implements types.PackedModel {
+  readonly #connection: Connection;
+  readonly #id: number;
+  readonly layers: types.LayerExecution[];
+  readonly bytes: number;
+
+  constructor(connection: Connection, { id, layers, bytes }: Result<'pack'>) {
+    this.#connection = connection;
+    this.#id = id;
+    this.layers = layers;
+    this.bytes = bytes;
+  }
+
+  predict(pixels: Uint8Array, count?: number): Promise<Float32Array> {
+    return this.#connection.call('predict', this.#id, compact(pixels), count);
+  }
+
+  evaluate(
+    dataset: types.Dataset,
+    split: types.SplitName,
+    { signal, onProgress }: { signal?: AbortSignal; onProgress?: (fraction: number) => void } = {},
+  ): Promise<types.Evaluation> {
+    const options = { signal, onEvent: onProgress };
+    return this.#connection.start('evaluate', [this.#id, idOf(dataset), split], options).result;
+  }
+
+  time(dataset: types.Dataset, { signal }: { signal?: AbortSignal } = {}): Promise<types.InferenceTime> {
+    return this.#connection.start('time', [this.#id, idOf(dataset)], { signal }).result;
+  }
+
+  dispose(): Promise<void> {
+    return this.#connection.call('dispose', this.#id);
   }
 }
 

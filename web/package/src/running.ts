@@ -4,14 +4,7 @@ import type { Connection } from './connection.js';
 import { EspalierError, reasonOf } from './error.js';
 import type { PausedEvent } from './espalier/loop.js';
 import type { Arguments } from './protocol.js';
-import type {
-  Compression,
-  CompressionDone,
-  PassProgress,
-  Training,
-  TrainingDone,
-  TrainingEvent,
-} from './types.js';
+import type { Compression, Training, TrainingDone, TrainingEvent } from './types.js';
 
 /** Events that nobody has taken yet; beyond these, progress replaces progress. */
 const maxWaiting = 256;
@@ -137,8 +130,12 @@ export class RunningTraining extends Running<TrainingEvent, TrainingDone> implem
   }
 }
 
-export class RunningPass extends Running<PassProgress, CompressionDone> implements Compression {
-  protected override shows(event: PassProgress | PausedEvent): event is PassProgress {
-    return event.type === 'progress';
+/** A pass, a pipeline or a sweep. */
+export class RunningCompression<Event extends { type: string }, Done>
+  extends Running<Event, Done>
+  implements Compression<Event, Done>
+{
+  protected override shows(event: Event | PausedEvent): event is Event {
+    return event.type !== 'paused';
   }
 }

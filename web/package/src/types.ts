@@ -59,6 +59,13 @@ export interface Catalog {
     /** 0 stays 0. */
     exactZero: boolean;
   })[];
+  /** What is pruned first. */
+  criteria: CatalogRow[];
+  /** The built-in pipelines, for `Model.compress`. */
+  pipelines: (CatalogRow & { pipeline: Pipeline })[];
+  fileFormats: (CatalogRow & { name: FileFormatName; extension: string; readable: boolean })[];
+  /** How a packed model keeps a layer's weights. */
+  weightFormats: CatalogRow[];
 }
 /** An option of a pass. */
 export interface PassField {
@@ -266,7 +273,7 @@ export interface Engine {
   loadDataset(source: DatasetSource, options?: { signal?: AbortSignal }): Promise<Dataset>;
   /** A preset's name (fitted to the dataset when one is given) or a spec; fresh weights from the seed. */
   createModel(spec: string | ModelSpec, options?: { seed?: number; dataset?: Dataset }): Promise<Model>;
-  /** A `.safetensors` file written by any Espalier. */
+  /** Any model file that the engine reads, recognised by its bytes (`Catalog.fileFormats`). */
   loadModel(file: Bytes): Promise<Model>;
   dispose(): Promise<void>;
 }
@@ -281,6 +288,10 @@ export interface Dataset {
 
 export interface Model {
   readonly spec: ModelSpec;
+  /** Of the classes, where its file or the pipeline's data named them. */
+  readonly labels: string[];
+  /** What made it, in full, where that is known. */
+  readonly pipeline: Pipeline | undefined;
   inspect(): Promise<ModelInspection>;
   /** Starts at once. A model trains once at a time; predictions between steps see the current weights. */
   train(dataset: Dataset, config?: TrainingConfig, options?: { signal?: AbortSignal }): Training;
@@ -297,7 +308,16 @@ export interface Model {
   activations(pixels: Uint8Array, layer: string): Promise<Tensor>;
   tensor(name: string): Promise<Tensor>;
   weightsSha256(): Promise<string>;
+  /** As `.safetensors`, for training and for Python. */
   save(): Promise<Uint8Array>;
+  /** The complete file, as the command line writes it. `notes` replace the model's own. */
+  saveAs(format: FileFormatName, notes?: ModelNotes): Promise<SavedFile>;
+  /** The model in the form in which it is stored, to run it. Later changes of this one do not reach it. */
+  pack(options?: PackOptions): Promise<PackedModel>;
+  /** Several passes, one after the other: a name from `Catalog.pipelines`, or a pipeline. */
+  compress(dataset: Dataset, pipeline: string | Pipeline, run?: PipelineRunOptions): PipelineRun;
+  /** Many pipelines, each on this model. */
+  sweep(dataset: Dataset, grid: SweepGrid, run?: SweepRunOptions): Sweep;
   /** Numbers of fewer bits: after training, or during it. */
   quantize(dataset: Dataset, options?: QuantizeOptions, run?: PassRunOptions): Compression;
   /** Weights, or whole channels, that matter least become 0. `early`: whose weights `rewind` goes back to. */
@@ -315,6 +335,71 @@ export interface Model {
   /** Biases and scales keep few significant bits, so that files shrink. */
   round(dataset: Dataset, options?: RoundOptions, run?: PassRunOptions): Compression;
   dispose(): Promise<void>;
+}
+
+export type FileFormatName = 'safetensors' | 'espalier' | 'onnx' | 'c';
+
+/** What a file may say besides the model. */
+export interface ModelNotes {
+  labels?: string[];
+  pipeline?: Pipeline;
+}
+export interface SavedFile {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** "header", "spec", a tensor, …: what each takes of an `.espalier` file; empty for other formats. */
+  parts: FilePart[];
+}
+export interface FilePart {
+  name: string;
+  bytes: number;
+  /** The least that its symbols would take under the coder's own probabilities. */
+  entropyBytes: number;
+}
+
+export interface PackOptions {
+  /** 'reference': plain loops over the graph, which define what 'packed' (default) must compute. */
+  runtime?: 'packed' | 'reference';
+  /** A weight format (`Catalog.weightFormats`) for every layer that it can hold. Default: the best one. */
+  format?: string;
+}
+
+/** What runs a layer that has weights. */
+export interface LayerExecution {
+  layer: string;
+  type: string;
+  format: string;
+  /** Of its packed weights, in memory. */
+  bytes: number;
+  /** For one image, zeros included. */
+  macs: number;
+  /** Share of the weights that are not 0. */
+  density: number;
+  /** Why this format; empty: there was nothing to choose. */
+  why: string;
+}
+
+/** A model in the form in which it is stored: integers where weights and features are, zeros left out where that pays. */
+export interface PackedModel {
+  readonly layers: LayerExecution[];
+  /** Of all packed weights, in memory. The file is smaller: `saveAs('espalier')`. */
+  readonly bytes: number;
+  /** Class probabilities [count][classes] of byte images [count][channels][height][width]. */
+  predict(pixels: Uint8Array, count?: number): Promise<Float32Array>;
+  evaluate(
+    dataset: Dataset,
+    split: SplitName,
+    options?: { signal?: AbortSignal; onProgress?: (fraction: number) => void },
+  ): Promise<Evaluation>;
+  /** Measured now, on one thread: about half a second of work. */
+  time(dataset: Dataset, options?: { signal?: AbortSignal }): Promise<InferenceTime>;
+  dispose(): Promise<void>;
+}
+
+export interface InferenceTime {
+  /** The median of batches of 64 images of the dataset. */
+  microsecondsPerImage: number;
+  /** The same by layer, in the order in which they run; "input" is the conversion of pixels. None of 'reference'. */
+  layers: { layer: string; microseconds: number }[];
 }
 
 /** A running training: iterate it for events. Stopping the iteration early aborts the training. */
@@ -337,6 +422,8 @@ export type PassName =
 
 export interface PassRunOptions {
   signal?: AbortSignal;
+  /** `false` leaves the accuracies out of the report, and saves the time that they take. */
+  measure?: boolean;
   /** How to fine-tune; the pass itself says for how many epochs. */
   training?: TrainingConfig;
 }
@@ -372,15 +459,133 @@ export interface CompressionDone {
  * A running pass: iterate it for its progress, at most 15 times a second. Stopping the iteration early aborts it.
  * The model that it was given may be used and trained meanwhile: the pass works on a copy.
  */
-export interface Compression extends AsyncIterable<PassProgress> {
+export interface Compression<Event = PassProgress, Done = CompressionDone> extends AsyncIterable<Event> {
   /** An aborted one has failed. */
   readonly state: Training['state'];
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Stops within 100 ms; `done` rejects with code 'aborted'. */
   abort(): Promise<void>;
-  readonly done: Promise<CompressionDone>;
+  readonly done: Promise<Done>;
 }
+
+/** Passes in order, as the JSON that travels inside an `.espalier` file. */
+export interface Pipeline {
+  name?: string;
+  summary?: string;
+  /** How its passes fine-tune; `epochs` are the passes' own. */
+  training?: Omit<TrainingConfig, 'epochs'>;
+  passes: PipelinePass[];
+}
+/** `training` is what this pass does differently; everything else is an option of the pass. */
+export interface PipelinePass {
+  pass: PassName;
+  training?: Omit<TrainingConfig, 'epochs'>;
+  [option: string]: unknown;
+}
+
+export interface PipelineRunOptions {
+  signal?: AbortSignal;
+  /** Of everything random, where the pipeline has none of its own. Default: 1. */
+  seed?: number;
+  measure?: boolean;
+}
+export interface PipelineProgress extends PassProgress {
+  /** The pass under way: number `index` of `passes`. */
+  pass: PassName;
+  index: number;
+  passes: number;
+}
+export interface PipelineReport {
+  pipeline: string;
+  before: ModelSize;
+  after: ModelSize;
+  /** Absent with `measure: false`. */
+  accuracy_before?: Accuracy;
+  accuracy_after?: Accuracy;
+  passes: {
+    pass: PassName;
+    bytes: number;
+    macs: number;
+    nonzeros: number;
+    accuracy?: Accuracy;
+    notes: Record<string, string>;
+  }[];
+}
+export interface PipelineDone {
+  /** A new one, which carries the pipeline and the names of the classes into its files. */
+  model: Model;
+  report: PipelineReport;
+  /** With all defaults written out. */
+  pipeline: Pipeline;
+}
+export type PipelineRun = Compression<PipelineProgress, PipelineDone>;
+
+/**
+ * A pipeline with lists in place of values, every combination of which is run; where `passes` has a list, it is a
+ * choice of passes, and `null` leaves the pass out. With `halving`, successive halving over random draws.
+ */
+export interface SweepGrid {
+  name?: string;
+  summary?: string;
+  training?: Record<string, unknown>;
+  passes: (Record<string, unknown> | (Record<string, unknown> | null)[])[];
+  halving?: { budget?: number; rungs?: number; keep?: number; least_accuracy?: number; seed?: number };
+}
+export interface SweepRunOptions {
+  signal?: AbortSignal;
+  seed?: number;
+  /** Results of an earlier run: what they say is not run again. */
+  lines?: readonly SweepLine[];
+  /** "0/4": every fourth pipeline, from the first one on. */
+  shard?: string;
+  /** What lines call the data; lines of other data are not of this sweep. Default: the dataset's name. */
+  data?: string;
+}
+/** A result: what a line of the command line's result file says. */
+export interface SweepLine {
+  source_sha256: string;
+  data: string;
+  /** What the grid left open: {"passes[0].sparsity": 0.9}. */
+  choices: Record<string, unknown>;
+  pipeline: Pipeline;
+  seed: number;
+  validation_accuracy?: number;
+  test_accuracy?: number;
+  macs?: number;
+  nonzeros?: number;
+  /** Of the complete `.espalier` file. */
+  file_bytes?: number;
+  /** Measured on one thread. */
+  microseconds_per_image?: number;
+  /** Why there are no numbers: the pipeline does not fit the model, or diverged. */
+  error?: string;
+  /** No other line is as good in bytes, validation accuracy and microseconds, and better in one. */
+  pareto?: boolean;
+}
+export interface SweepProgress {
+  type: 'progress';
+  /** Pipelines: finished, of them found among `lines`, and all that are known so far. */
+  done: number;
+  skipped: number;
+  total: number;
+  /** Of the pipeline under way. */
+  choices: Record<string, unknown>;
+  /** What that pipeline is doing. */
+  stage: string;
+  /** Until the end of the sweep; absent before the first new result. */
+  etaSeconds?: number;
+}
+export interface SweepResult {
+  type: 'line';
+  line: SweepLine;
+}
+export interface SweepDone {
+  /** All of them, the given ones too, with `pareto` marked. */
+  lines: SweepLine[];
+}
+/** Lines come as events; those of an aborted sweep are given to the next one as `lines`. */
+export type Sweep = Compression<SweepProgress | SweepResult, SweepDone>;
 
 export type QuantizationScheme =
   'article' | 'affine' | 'symmetric' | 'ternary' | 'binary' | 'power-of-two' | 'codebook';

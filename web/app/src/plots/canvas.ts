@@ -1,5 +1,8 @@
 // What every plot starts with.
 
+import { t } from '../i18n/index.svelte';
+import { PageError } from '../page-error';
+
 /** A context in CSS pixels, cleared. The canvas already has its size in CSS pixels by layout. */
 export function prepare(canvas: HTMLCanvasElement): {
   context: CanvasRenderingContext2D;
@@ -15,7 +18,7 @@ export function prepare(canvas: HTMLCanvasElement): {
     canvas.height = rows;
   }
   const context = canvas.getContext('2d');
-  if (!context) throw new Error('This browser has no 2D canvas.');
+  if (!context) throw new PageError(t.notices.noCanvas);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return { context, width, height };

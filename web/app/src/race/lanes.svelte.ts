@@ -1,18 +1,19 @@
 // Who runs, and what is known of each so far.
 
 import { contestants, type Contestant, type LoadOptions } from 'espalier-race';
+import { t } from '../i18n/index.svelte';
 import { sentence } from './sentence';
 import type { Task } from './tasks';
 
+type Missing = 'notIsolated' | 'oneCore';
 export type LaneState = 'idle' | 'waiting' | 'starting' | 'ready' | 'running' | 'out';
 
 export class Lane {
   readonly id: string;
-  readonly name: string;
   readonly contestant: Contestant;
   readonly options: LoadOptions;
   /** Why it cannot run in this browser, on this page. */
-  readonly missing: string;
+  readonly missing: Missing | undefined;
 
   takesPart = $state(true);
   state = $state<LaneState>('idle');
@@ -33,26 +34,30 @@ export class Lane {
   constructor(
     contestant: Contestant,
     options: LoadOptions,
-    own?: { id: string; name: string; missing: string },
+    own?: { id: string; missing: Missing | undefined },
   ) {
     this.contestant = contestant;
     this.options = options;
     this.id = own?.id ?? contestant.id;
-    this.name = own?.name ?? contestant.name;
-    this.missing = own?.missing ?? '';
+    this.missing = own?.missing;
+  }
+
+  get name(): string {
+    const { id, contestant, options } = this;
+    return id === contestant.id ? contestant.name : t.race.withThreads(contestant.name, options.threads ?? 1);
   }
 
   /** Why it cannot take part; empty if it can. */
   barred(task: Task): string {
-    if (this.missing) return this.missing;
-    const { trains, infers } = this.contestant;
+    if (this.missing) return t.race[this.missing];
+    const { id, trains, infers } = this.contestant;
     const can = task.kind === 'training' ? trains : infers;
-    return can === true ? '' : sentence(can);
+    return can === true ? '' : (t.race.cannotTrain[id] ?? sentence(can));
   }
 
   /** Why there are no numbers of it; empty if there may be some. */
   absence(task: Task): string {
-    return this.barred(task) || this.reason || (this.takesPart ? '' : 'It was left out.');
+    return this.barred(task) || this.reason || (this.takesPart ? '' : t.race.leftOut);
   }
 
   reset(state: LaneState): void {
@@ -81,12 +86,8 @@ export function makeLanes({ isolated, cores }: Browser): Lane[] {
     if (contestant.id !== champion) return [lane];
     // What it takes by itself.
     const threads = Math.max(2, Math.min(cores, 4));
-    const missing = !isolated
-      ? 'Several threads need a page that its server isolates, and this one is not.'
-      : cores < 2
-        ? 'This machine has one core.'
-        : '';
-    const own = { id: championWithThreads, name: `${contestant.name}, ${threads} threads`, missing };
+    const missing = !isolated ? 'notIsolated' : cores < 2 ? 'oneCore' : undefined;
+    const own = { id: championWithThreads, missing } as const;
     return [lane, new Lane(contestant, { threads }, own)];
   });
 }

@@ -2,6 +2,7 @@
 // one is followed by a turn of the next, so that whatever else the machine does meanwhile meets them all.
 
 import { Remote, firstImages, type Images, type LoadOptions, type Material } from 'espalier-race';
+import { t } from '../i18n/index.svelte';
 import { Clock } from './clock';
 import { champion, makeLanes, type Lane } from './lanes.svelte';
 import { sentence } from './sentence';
@@ -29,10 +30,10 @@ class Race {
     return this.phase === 'checking' || this.phase === 'racing';
   }
 
-  /** By their names. What was measured belongs to the last race and goes. */
+  /** By id and preset. What was measured belongs to the last race and goes. */
   choose(change: { task?: string; track?: string }): void {
-    this.task = tasks.find(({ name }) => name === change.task) ?? this.task;
-    this.track = tracks.find(({ name }) => name === change.track) ?? this.track;
+    this.task = tasks.find(({ id }) => id === change.task) ?? this.task;
+    this.track = tracks.find(({ preset }) => preset === change.track) ?? this.track;
     for (const lane of this.lanes) lane.reset('idle');
     this.phase = 'idle';
   }
@@ -77,26 +78,26 @@ class Race {
   }
 
   async #checkAll(signal: AbortSignal): Promise<void> {
-    this.status = 'Preparing the network and the images';
+    this.status = t.race.preparing;
     const material = await this.#material(signal);
     const expected = await this.#expectation(material, signal);
     const lanes = this.#inState('waiting');
     for (const [index, lane] of lanes.entries()) {
-      this.#tell(`Checking ${index + 1} of ${lanes.length}: ${lane.name}`);
+      this.#tell(t.race.checkingOne(index + 1, lanes.length, lane.name));
       await this.#try(lane, signal, async () => {
         lane.state = 'starting';
         await this.#clock.measure(checkOf(lane), () => this.#check(lane, material, expected, signal));
         lane.state = 'ready';
       });
     }
-    if (!this.#inState('ready').length) throw new Error('Nobody could start, so there is no race.');
+    if (!this.#inState('ready').length) throw new Error(t.race.nobody);
   }
 
   async #raceAll(signal: AbortSignal): Promise<void> {
     const images = firstImages((await this.#material(signal)).images, this.task.batch);
     for (let turn = 0; turn < effort.turns; ++turn) {
       for (const lane of this.#inState('ready').filter((lane) => turn < turnsOf(lane))) {
-        this.#tell(`Turn ${turn + 1} of ${effort.turns}: ${lane.name}`);
+        this.#tell(t.race.turn(turn + 1, effort.turns, lane.name));
         await this.#try(lane, signal, async () => {
           lane.state = 'running';
           const speed = await this.#clock.measure(lane.id, () => this.#turn(lane, images, effort.seconds));
@@ -143,9 +144,7 @@ class Race {
     for (const [index, { when, tolerance }] of check.losses.entries()) {
       const [loss, wanted] = [lane.losses[index], expected[index]];
       if (wanted === undefined || Math.abs(loss! - wanted) <= tolerance) continue;
-      throw new Error(
-        `Its loss ${when} is ${loss?.toFixed(4)}, not ${wanted.toFixed(4)}, so it is not timed.`,
-      );
+      throw new Error(t.race.otherLoss(when, loss?.toFixed(4) ?? '–', wanted.toFixed(4)));
     }
     // The slow are warm now, and go on with these few images.
     if (contestant.slow) return;
@@ -233,7 +232,7 @@ async function inTime<T>(work: Promise<T>, end: () => void): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`It took longer than ${patienceSeconds} seconds.`));
+      reject(new Error(t.race.late(patienceSeconds)));
       end();
     }, 1000 * patienceSeconds);
   });

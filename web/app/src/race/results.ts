@@ -1,6 +1,7 @@
 // What the turns say: speeds beside each other in words, and everything as JSON.
 
 import { integer } from '../format';
+import { t } from '../i18n/index.svelte';
 import { champion, championWithThreads, type Lane } from './lanes.svelte';
 import { check, training, type Task, type Track } from './tasks';
 
@@ -20,21 +21,21 @@ function fastestPeer(lanes: readonly Lane[]): Lane | undefined {
 export function comparison(lane: Lane, lanes: readonly Lane[]): string {
   const own = find(lanes, champion)?.median;
   if (own === undefined || lane.median === undefined) return '';
-  if (lane.id === championWithThreads) return `${times(lane.median / own)} one thread`;
-  if (isPeer(lane)) return `Espalier ${times(own / lane.median)} as fast`;
+  if (lane.id === championWithThreads) return t.race.oneThread(times(lane.median / own));
+  if (isPeer(lane)) return t.race.asFast(times(own / lane.median));
   const peer = fastestPeer(lanes)?.median;
-  return peer === undefined ? '' : `${times(own / peer)} the fastest peer`;
+  return peer === undefined ? '' : t.race.theFastest(times(own / peer));
 }
 
-export function headline(lanes: readonly Lane[], { kind }: Task, { name }: Track): string {
+export function headline(lanes: readonly Lane[], { kind }: Task, { preset }: Track): string {
   const own = find(lanes, champion)?.median;
   const peer = fastestPeer(lanes);
   if (own === undefined || peer?.median === undefined) return '';
   const ratio = own / peer.median;
-  const work = kind === 'training' ? `trains ${name}` : `runs ${name}`;
+  const { name } = t.race.tracks[preset];
   return ratio >= 1
-    ? `Here Espalier ${work} ${times(ratio)} as fast as the fastest peer, ${peer.name}, each on one thread.`
-    : `Here ${peer.name} ${work} ${times(1 / ratio)} as fast as Espalier, each on one thread.`;
+    ? t.race.wins(kind, name, times(ratio), peer.name)
+    : t.race.loses(kind, name, times(1 / ratio), peer.name);
 }
 
 export interface Run {

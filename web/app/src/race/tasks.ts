@@ -1,9 +1,7 @@
-// What can be raced, and for how long.
+// What can be raced, and for how long; what it is called is in i18n.
 
 export interface Task {
-  id: string;
-  name: string;
-  summary: string;
+  id: 'training' | 'inference-64' | 'inference-1';
   kind: 'training' | 'inference';
   /** Images of a step, of a call. */
   batch: number;
@@ -12,37 +10,26 @@ export interface Task {
 export const tasks: readonly [Task, ...Task[]] = [
   {
     id: 'training',
-    name: 'Training, batches of 64',
-    summary: 'Whole steps: forward, backward, update with momentum.',
     kind: 'training',
     batch: 64,
   },
   {
     id: 'inference-64',
-    name: 'Inference, 64 images at once',
-    summary: 'Probabilities of 64 images in one call.',
     kind: 'inference',
     batch: 64,
   },
   {
     id: 'inference-1',
-    name: 'Inference, one image at a time',
-    summary: 'Probabilities of one image, call after call.',
     kind: 'inference',
     batch: 1,
   },
 ];
 
 export interface Track {
-  preset: string;
-  name: string;
-  summary: string;
+  preset: 'lenet5' | 'small';
 }
 
-export const tracks: readonly [Track, ...Track[]] = [
-  { preset: 'lenet5', name: 'LeNet-5', summary: 'LeNet-5 (Caffe), 431,080 parameters' },
-  { preset: 'small', name: 'small', summary: 'Two 3x3 convolutions and a dense layer, 9,098 parameters' },
-];
+export const tracks: readonly [Track, ...Track[]] = [{ preset: 'lenet5' }, { preset: 'small' }];
 
 /** Turns of so many seconds. The slow get few, of a single step or call each. */
 export const effort = { turns: 9, seconds: 0.4, warmUpSeconds: 0.6, slowTurns: 2 };
@@ -55,10 +42,10 @@ export const check = {
   images: training.batch,
   learningRate: 0.01,
   losses: [
-    { when: 'with the same weights', tolerance: 1e-4 },
-    { when: 'after one step', tolerance: 1e-3 },
+    { when: 'first', tolerance: 1e-4 },
+    { when: 'stepped', tolerance: 1e-3 },
   ],
-};
+} as const;
 
 /** For one call; nobody would wait longer. */
 export const patienceSeconds = 60;

@@ -2,6 +2,7 @@
 
 import { isNode } from '../environment.js';
 import { EspalierError, reasonOf } from '../error.js';
+import { compile, location } from './compile.js';
 
 /** Pointers and sizes are in bytes of the heap. Views are of the heap: copy them before the next call. */
 export interface Native {
@@ -21,20 +22,28 @@ export interface Native {
 
   create_model(spec: string, seed: number, dataset: number): number;
   load_model(pointer: number, bytes: number): number;
-  model_spec(model: number): string;
+  /** {"spec", "labels", "pipeline": JSON text} */
+  model_info(model: number): string;
   inspect(model: number): string;
-  /** `count` -1: as many images as there are. */
+  /** Of a model or a packed one; `count` -1: as many images as there are. */
   predict(model: number, pixels: number, bytes: number, count: number): Float32Array;
   activations(model: number, pixels: number, bytes: number, layer: string): NativeTensor;
   tensor(model: number, name: string): NativeTensor;
   weights(model: number): Uint8Array;
-  save(model: number): Uint8Array;
+  /** `notes` is JSON: {"labels", "pipeline": JSON text} in place of the model's own. */
+  save_as(model: number, format: string, notes: string): NativeFile;
+
+  pack_model(model: number, runtime: string, format: string): number;
+  /** {"layers": LayerExecution[], "bytes"} */
+  packed_info(packed: number): string;
+  start_timing(packed: number, dataset: number): number;
 
   start_training(model: number, dataset: number, config: string): number;
   resume_training(model: number, dataset: number): number;
   run_training(training: number, milliseconds: number, steps: number): string;
   finish_training(training: number, aborted: boolean): string;
   checkpoint(training: number): Uint8Array;
+  /** Of a model or a packed one. */
   start_evaluation(model: number, dataset: number, split: string): number;
   run_evaluation(evaluation: number, milliseconds: number): number;
   evaluation_result(evaluation: number): NativeEvaluation;
@@ -46,12 +55,23 @@ export interface Native {
     dataset: number,
     options: string,
     training: string,
+    measure: boolean,
     source: number,
     sourceDataset: number,
     early: number,
   ): number;
-  run_pass(pass: number, milliseconds: number): string;
-  finish_pass(pass: number): string;
+  /** `pipeline` is one, or a name, as JSON. */
+  start_pipeline(model: number, dataset: number, pipeline: string, seed: number, measure: boolean): number;
+  /** {"grid", "lines", "origin", "shard", "seed"} */
+  start_sweep(model: number, dataset: number, sweep: string): number;
+  /** Of a pass, a pipeline, a sweep or a timing. */
+  run_work(work: number, milliseconds: number): string;
+  finish_work(work: number): string;
+}
+
+export interface NativeFile {
+  bytes: Uint8Array;
+  parts: string;
 }
 
 export interface NativeImages {
@@ -104,7 +124,7 @@ export async function instantiate(
   options: InstanceOptions,
   crash: (reason: string) => void,
 ): Promise<Instance> {
-  const module = await compile(location(binary, options.wasmFolder));
+  const module = await compile(location(binary.file, binary.url, options.wasmFolder));
   const workers: ThreadWorker[] = [];
   let fail!: (error: unknown) => void;
   const failure = new Promise<never>((_, reject) => (fail = reject));
@@ -129,53 +149,6 @@ export async function instantiate(
   });
   const native = await Promise.race([created, failure]);
   return { native, close: () => workers.forEach((worker) => worker.terminate()) };
-}
-
-function location(binary: Binary, folder: string | undefined): URL {
-  if (folder === undefined) return binary.url;
-  const base = globalThis.location?.href ?? 'file:///';
-  return new URL(binary.file, new URL(folder.endsWith('/') ? folder : `${folder}/`, base));
-}
-
-async function compile(url: URL): Promise<WebAssembly.Module> {
-  const bytes = url.protocol === 'file:' && isNode() ? readFile(url) : fetchBytes(url);
-  try {
-    const source = await bytes;
-    if (source instanceof Response) return await WebAssembly.compileStreaming(source);
-    return await WebAssembly.compile(source);
-  } catch (error) {
-    if (!(error instanceof WebAssembly.CompileError)) throw error;
-    throw new EspalierError('unsupported', 'kernels', `does not compile here (${reasonOf(error)})`);
-  }
-}
-
-async function readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    const bytes = await process.getBuiltinModule('node:fs/promises').readFile(url);
-    return bytes as Uint8Array<ArrayBuffer>;
-  } catch (error) {
-    throw new EspalierError('io', url.href, `cannot be read (${reasonOf(error)})`);
-  }
-}
-
-/** The response itself where its type lets the browser compile while it loads. */
-async function fetchBytes(url: URL): Promise<Response | ArrayBuffer> {
-  let response: Response;
-  try {
-    response = await fetch(url, { credentials: 'same-origin' });
-  } catch (error) {
-    throw new EspalierError('io', url.href, `cannot be fetched (${reasonOf(error)})`);
-  }
-  const type = response.headers.get('Content-Type') ?? '';
-  if (response.ok && type.startsWith('application/wasm')) return response;
-  // A single-page server answers with its page for everything that it does not have.
-  if (response.ok && !type.startsWith('text/html')) return response.arrayBuffer();
-  const found = response.ok ? 'a web page' : `status ${response.status}`;
-  throw new EspalierError(
-    'io',
-    url.href,
-    `the server answered with ${found}; say where the .wasm files are with \`wasmFolder\``,
-  );
 }
 
 function thread(binary: Binary, failed: (reason: string) => void): ThreadWorker {

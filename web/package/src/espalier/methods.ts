@@ -10,14 +10,29 @@ import type {
   DatasetSource,
   EngineInfo,
   Evaluation,
+  FileFormatName,
+  FilePart,
   ImageBatch,
+  InferenceTime,
+  LayerExecution,
   MemoryInfo,
   ModelInspection,
+  ModelNotes,
   ModelSpec,
+  PackOptions,
   PassName,
   PassProgress,
+  Pipeline,
+  PipelineProgress,
+  PipelineReport,
   Report,
+  SavedFile,
   SplitName,
+  SweepDone,
+  SweepGrid,
+  SweepLine,
+  SweepProgress,
+  SweepResult,
   Tensor,
   TrainingConfig,
   TrainingDone,
@@ -25,10 +40,10 @@ import type {
 } from '../types.js';
 import { describeFiles, readBytes } from './files.js';
 import type { InstanceOptions, NativeTensor } from './instance.js';
-import { Loop, type PausedEvent } from './loop.js';
+import { Loop, type PausedEvent, type Work } from './loop.js';
 import type { Session } from './session.js';
 import { breathe, sliceMilliseconds } from './slices.js';
-import { passWork, trainingWork } from './work.js';
+import { passWork, sweepWork, timingWork, trainingWork } from './work.js';
 
 export type Methods = ReturnType<typeof createMethods>;
 
@@ -38,9 +53,19 @@ export interface PassInput {
   dataset: number;
   options: object;
   training: TrainingConfig;
+  measure: boolean;
   source: number;
   sourceDataset: number;
   early: number;
+}
+
+/** All options of a sweep. */
+export interface SweepInput {
+  grid: SweepGrid;
+  lines: readonly SweepLine[];
+  shard: string;
+  seed: number;
+  data: string;
 }
 
 export function createMethods(session: Session) {
@@ -50,10 +75,11 @@ export function createMethods(session: Session) {
   const trainings = new Map<number, number>();
   const loopOfModel = new Map<number, Loop<unknown>>();
 
-  const modelResult = (id: number) => ({
-    id,
-    spec: JSON.parse(session.use((native) => native.model_spec(id))) as ModelSpec,
-  });
+  const modelResult = (id: number) => {
+    const text = session.use((native) => native.model_info(id));
+    const { pipeline, ...info } = JSON.parse(text) as { spec: ModelSpec; labels: string[]; pipeline: string };
+    return { id, ...info, pipeline: pipeline ? (JSON.parse(pipeline) as Pipeline) : undefined };
+  };
   const datasetResult = (id: number) => ({
     id,
     info: JSON.parse(session.use((native) => native.dataset_info(id))) as DatasetInfo,
@@ -78,6 +104,26 @@ export function createMethods(session: Session) {
       loops.delete(call.id);
       trainings.delete(call.id);
       loopOfModel.delete(model);
+    }
+  }
+
+  async function sha256(model: number): Promise<string> {
+    const weights = session.use((native) => native.weights(model).slice());
+    if (!globalThis.crypto?.subtle) {
+      throw new EspalierError('unsupported', 'weightsSha256', 'browsers hash only on https and localhost');
+    }
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', weights));
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  }
+
+  /** To the end, as the loop of its call. */
+  async function runLoop<Result>(call: Call<PausedEvent>, work: Work<Result>): Promise<Result> {
+    const loop = new Loop(work, call);
+    loops.set(call.id, loop);
+    try {
+      return await loop.run();
+    } finally {
+      loops.delete(call.id);
     }
   }
 
@@ -161,7 +207,7 @@ export function createMethods(session: Session) {
     async compress(
       call: Call<PassProgress | PausedEvent>,
       pass: PassName,
-      { model, dataset, options, training, source, sourceDataset, early }: PassInput,
+      { model, dataset, options, training, measure, source, sourceDataset, early }: PassInput,
     ) {
       const id = session.use((native) =>
         native.start_pass(
@@ -170,19 +216,46 @@ export function createMethods(session: Session) {
           dataset,
           JSON.stringify(options),
           JSON.stringify(training),
+          measure,
           source,
           sourceDataset,
           early,
         ),
       );
-      const loop = new Loop(passWork(session, id, call), call);
-      loops.set(call.id, loop);
-      try {
-        const result = JSON.parse(await loop.run()) as { report: Report; model: number };
-        return { report: result.report, model: modelResult(result.model) };
-      } finally {
-        loops.delete(call.id);
-      }
+      const work = passWork<{ report: Report; model: number }>(session, id, call);
+      const result = await runLoop(call, work);
+      return { report: result.report, model: modelResult(result.model) };
+    },
+
+    async runPipeline(
+      call: Call<PipelineProgress | PausedEvent>,
+      model: number,
+      dataset: number,
+      pipeline: string | Pipeline,
+      seed: number,
+      measure: boolean,
+    ) {
+      const text = JSON.stringify(pipeline);
+      const id = session.use((native) => native.start_pipeline(model, dataset, text, seed, measure));
+      const work = passWork<{ report: PipelineReport; pipeline: Pipeline; model: number }>(
+        session,
+        id,
+        call as Call<PassProgress | PipelineProgress>,
+      );
+      const result = await runLoop(call, work);
+      return { ...result, model: modelResult(result.model) };
+    },
+
+    async sweep(
+      call: Call<SweepProgress | SweepResult | PausedEvent>,
+      model: number,
+      dataset: number,
+      { data, ...input }: SweepInput,
+    ): Promise<SweepDone> {
+      const origin = { source_sha256: await sha256(model), data };
+      const text = JSON.stringify({ ...input, origin });
+      const id = session.use((native) => native.start_sweep(model, dataset, text));
+      return runLoop(call, sweepWork(session, id, call));
     },
 
     // Steering work that has just ended is not a mistake.
@@ -244,16 +317,26 @@ export function createMethods(session: Session) {
     tensor: (_call: Call, model: number, name: string): Tensor =>
       session.use((native) => copyTensor(native.tensor(model, name))),
 
-    async weightsSha256(_call: Call, model: number): Promise<string> {
-      const weights = session.use((native) => native.weights(model).slice());
-      if (!globalThis.crypto?.subtle) {
-        throw new EspalierError('unsupported', 'weightsSha256', 'browsers hash only on https and localhost');
-      }
-      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', weights));
-      return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    weightsSha256: (_call: Call, model: number): Promise<string> => sha256(model),
+
+    saveAs: (_call: Call, model: number, format: FileFormatName, notes: ModelNotes): SavedFile =>
+      session.use((native) => {
+        const { labels, pipeline } = notes;
+        const texts = { labels, pipeline: pipeline && JSON.stringify(pipeline) };
+        const { bytes, parts } = native.save_as(model, format, JSON.stringify(texts));
+        return { bytes: new Uint8Array(bytes), parts: JSON.parse(parts) as FilePart[] };
+      }),
+
+    pack(_call: Call, model: number, { runtime = 'packed', format = '' }: PackOptions) {
+      const id = session.use((native) => native.pack_model(model, runtime, format));
+      const text = session.use((native) => native.packed_info(id));
+      return { id, ...(JSON.parse(text) as { layers: LayerExecution[]; bytes: number }) };
     },
 
-    save: (_call: Call, model: number): Uint8Array => session.use((native) => native.save(model).slice()),
+    time(call: Call<PausedEvent>, packed: number, dataset: number): Promise<InferenceTime> {
+      const id = session.use((native) => native.start_timing(packed, dataset));
+      return runLoop(call, timingWork(session, id));
+    },
   };
 }
 

@@ -1,0 +1,86 @@
+// The language of the pages: what the address says (lang=zh, behind the ? or the #), what was chosen before, what the
+// browser prefers. `t` is the catalogue of the present language; whoever reads it in a component follows the choice.
+
+import { en, type Messages } from './en';
+import { zh } from './zh';
+
+export const catalogues = { en, zh } satisfies Record<string, Messages>;
+export type LanguageName = keyof typeof catalogues;
+
+const key = 'espalier:language';
+/** For `lang` attributes and Intl. */
+const tags: Record<LanguageName, string> = { en: 'en', zh: 'zh-Hans' };
+
+class Language {
+  name = $state<LanguageName>('en');
+
+  constructor() {
+    if (typeof document === 'undefined') return;
+    this.#apply(this.#asked() ?? known(stored()) ?? this.#preferred());
+  }
+
+  get tag(): string {
+    return tags[this.name];
+  }
+
+  /** Remembered in the browser and in the address, which can be passed on. */
+  choose(name: LanguageName): void {
+    this.#apply(name);
+    try {
+      localStorage.setItem(key, name);
+    } catch {
+      // It holds for this visit.
+    }
+    const parameters = new URLSearchParams(location.hash.slice(1));
+    parameters.set('lang', name);
+    history.replaceState(null, '', `#${parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',')}`);
+  }
+
+  /** Somebody changed the address by hand. */
+  readAddress(): void {
+    const asked = this.#asked();
+    if (asked) this.#apply(asked);
+  }
+
+  #apply(name: LanguageName): void {
+    this.name = name;
+    document.documentElement.lang = tags[name];
+  }
+
+  #asked(): LanguageName | undefined {
+    const [hash, search] = [location.hash, location.search].map((text) => new URLSearchParams(text.slice(1)));
+    return known(hash?.get('lang')) ?? known(search?.get('lang'));
+  }
+
+  #preferred(): LanguageName {
+    for (const tag of navigator.languages) {
+      const name = known(tag.split('-')[0]);
+      if (name) return name;
+    }
+    return 'en';
+  }
+}
+
+const known = (name: string | null | undefined): LanguageName | undefined =>
+  name && Object.hasOwn(catalogues, name) ? (name as LanguageName) : undefined;
+
+function stored(): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+export const language = new Language();
+
+/** The texts of the present language, section by section. */
+export const t: Messages = Object.defineProperties(
+  {} as Messages,
+  Object.fromEntries(
+    (Object.keys(en) as (keyof Messages)[]).map((section) => [
+      section,
+      { get: () => catalogues[language.name][section], enumerable: true },
+    ]),
+  ),
+);
