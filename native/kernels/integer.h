@@ -589,34 +589,34 @@ ESPALIER_INLINE void store_sums(const ConvShape& s, const Requantization& r, con
   }
 }
 
+// Codes or numbers, whichever are wanted: the loops around are there once.
+struct Output {
+  std::uint8_t* codes;
+  real* numbers;  // null: codes
+};
 template <int L>
-struct StoreNumbers {
+struct Store {
   const ConvShape& s;
   const Requantization& r;
-  real* out;
+  Output out;
 
   ESPALIER_INLINE void operator()(const FourSums& sums, int channel, int y, int x) const {
-    store_sums<L>(s, r, sums, channel, y, x, out, [](int lane, int t) { return t * kLanes + lane; });
+    if (!out.numbers) return StoreCodes<L>{s, r, out.codes}(sums, channel, y, x);
+    store_sums<L>(s, r, sums, channel, y, x, out.numbers, [](int lane, int t) { return t * kLanes + lane; });
   }
 };
 
 // Of a dense layer of a single image: neighbouring outputs.
-struct StoreOutputCodes {
+struct StoreOutputs {
   const Requantization& r;
-  std::uint8_t* out;
+  Output out;
 
   ESPALIER_INLINE void operator()(Ints sums, int channel) const {
-    const Ints codes = requantize(sums, load_as<Floats>(r.multiplier + channel), r);
-    store_as(out + channel, __builtin_convertvector(codes, QuarterBytes));
-  }
-};
-struct StoreOutputNumbers {
-  const Requantization& r;
-  real* out;
-
-  ESPALIER_INLINE void operator()(Ints sums, int channel) const {
-    store_numbers(out + channel,
-                  __builtin_convertvector(sums, Floats) * load_as<Floats>(r.multiplier + channel));
+    const auto multiplier = load_as<Floats>(r.multiplier + channel);
+    if (out.numbers) {
+      return store_numbers(out.numbers + channel, __builtin_convertvector(sums, Floats) * multiplier);
+    }
+    store_as(out.codes + channel, __builtin_convertvector(requantize(sums, multiplier, r), QuarterBytes));
   }
 };
 
@@ -665,32 +665,36 @@ struct IntegerConv {
     }
   }
 
-  static void to_codes(const ConvShape& shape, const std::uint8_t* in, const void* packed,
-                       const Requantization& r, std::uint8_t* out) {
+  static void run(const ConvShape& shape, const std::uint8_t* in, const void* packed, const Requantization& r,
+                  Output out) {
     if (runs_by_output<L>(shape)) {
-      return for_each_output<Dot>(shape, in, packed, r.start, StoreOutputCodes{r, out});
+      return for_each_output<Dot>(shape, in, packed, r.start, StoreOutputs{r, out});
     }
     const ConvShape s = one_row(shape);
     if (runs_by_channel(s)) {
-      for_each_depthwise<Dot, L>(s, in, packed, r.start, StoreDepthwiseCodes<L>{s, r, out});
+      for_each_depthwise<Dot, L>(s, in, packed, r.start, StoreDepthwise<L>{s, r, out});
     } else {
-      for_each_sum<Dot, L>(s, in, packed, r.start, StoreCodes<L>{s, r, out});
-    }
-  }
-
-  static void to_numbers(const ConvShape& shape, const std::uint8_t* in, const void* packed,
-                         const Requantization& r, real* out) {
-    if (runs_by_output<L>(shape)) {
-      return for_each_output<Dot>(shape, in, packed, r.start, StoreOutputNumbers{r, out});
-    }
-    const ConvShape s = one_row(shape);
-    if (runs_by_channel(s)) {
-      for_each_depthwise<Dot, L>(s, in, packed, r.start, StoreDepthwiseNumbers<L>{s, r, out});
-    } else {
-      for_each_sum<Dot, L>(s, in, packed, r.start, StoreNumbers<L>{s, r, out});
+      for_each_sum<Dot, L>(s, in, packed, r.start, Store<L>{s, r, out});
     }
   }
 };
+
+// The two functions of the table for a way to run.
+template <class Way>
+[[gnu::noinline]] void run_way(const ConvShape& s, const std::uint8_t* in, const void* packed,
+                               const Requantization& r, Output out) {
+  Way::run(s, in, packed, r, out);
+}
+template <class Way>
+void to_codes(const ConvShape& s, const std::uint8_t* in, const void* packed, const Requantization& r,
+              std::uint8_t* out) {
+  run_way<Way>(s, in, packed, r, {.codes = out, .numbers = nullptr});
+}
+template <class Way>
+void to_numbers(const ConvShape& s, const std::uint8_t* in, const void* packed, const Requantization& r,
+                real* out) {
+  run_way<Way>(s, in, packed, r, {.codes = nullptr, .numbers = out});
+}
 
 // ---- few channels: the taps of a row as channels
 
@@ -854,16 +858,16 @@ constexpr IntegerKernels integer_table(std::string_view name) {
           .conv_packed_size = Conv::packed_size,
           .conv_pack = Conv::pack,
           .conv_unpack = Conv::unpack,
-          .conv_to_codes = Conv::to_codes,
-          .conv_to_numbers = Conv::to_numbers,
+          .conv_to_codes = to_codes<Conv>,
+          .conv_to_numbers = to_numbers<Conv>,
           .conv_tile = Conv::tile,
           .conv_spread = Conv::spread,
           .spread_levels = spread_levels,
           .sparse_packed_size = Sparse::packed_size,
           .sparse_pack = Sparse::pack,
           .sparse_unpack = Sparse::unpack,
-          .sparse_to_codes = Sparse::to_codes,
-          .sparse_to_numbers = Sparse::to_numbers,
+          .sparse_to_codes = to_codes<Sparse>,
+          .sparse_to_numbers = to_numbers<Sparse>,
           .gather_taps = gather_taps<L>,
           .max_pool = max_pool_codes<L>,
           .average_pool = average_pool_codes<L>,

@@ -1,9 +1,6 @@
 // Depthwise convolution of a code map: four rows of taps take the place of the four channels of a dot
 // product. The codes of four rows are laid side by side once for each column, and all taps of a row read them
 // there.
-//
-// In Chromium 3 x 3 layers on 14 x 14 maps run @@ times as fast as with products of 16 bits, one tap at a
-// time.
 
 inline constexpr int kQuadBytes = kCodeBytes * kCodeChannels;  // four rows of a column
 inline constexpr int kQuadColumns = 32;                        // of them on the stack
@@ -25,31 +22,21 @@ inline int depthwise_order(int lane, int channel) {
 }
 
 template <int L>
-struct StoreDepthwiseCodes {
+struct StoreDepthwise {
   const ConvShape& s;
   const Requantization& r;
-  std::uint8_t* out;
+  Output out;
 
   ESPALIER_INLINE void operator()(const FourSums& sums, int channel, int y, int x) const {
+    if (out.numbers) return store_sums<L>(s, r, sums, channel, y, x, out.numbers, depthwise_order);
     const std::int64_t row = std::int64_t{channel / kCodeChannels} * s.out_height + y;
-    std::uint8_t* to = out + (row * s.out_width + x) * kPixelBytes<L>;
+    std::uint8_t* to = out.codes + (row * s.out_width + x) * kPixelBytes<L>;
     const auto multiplier = reinterpret_cast<Floats>(repeat_four(r.multiplier + channel));
     for (int v = 0; v < kIntVectors; ++v) {
       Ints codes[4];
       for (int k = 0; k < 4; ++k) codes[k] = requantize(sums[k][v], multiplier, r);
       store_as(to + v * ESPALIER_VECTOR_BYTES, narrow_four(codes[0], codes[1], codes[2], codes[3]));
     }
-  }
-};
-
-template <int L>
-struct StoreDepthwiseNumbers {
-  const ConvShape& s;
-  const Requantization& r;
-  real* out;
-
-  ESPALIER_INLINE void operator()(const FourSums& sums, int channel, int y, int x) const {
-    store_sums<L>(s, r, sums, channel, y, x, out, depthwise_order);
   }
 };
 

@@ -150,22 +150,13 @@ struct SparseConv {
     }
   }
 
-  static void to_codes(const ConvShape& shape, const std::uint8_t* in, const void* packed,
-                       const Requantization& r, std::uint8_t* out) {
+  static void run(const ConvShape& shape, const std::uint8_t* in, const void* packed, const Requantization& r,
+                  Output out) {
     if (runs_by_output<L>(shape)) {
-      for_each_output(shape, in, packed, r.start, StoreOutputCodes{r, out});
+      for_each_output(shape, in, packed, r.start, StoreOutputs{r, out});
     } else {
       const ConvShape s = one_row(shape);
-      for_each_sum(s, in, packed, r.start, StoreCodes<L>{s, r, out});
-    }
-  }
-  static void to_numbers(const ConvShape& shape, const std::uint8_t* in, const void* packed,
-                         const Requantization& r, real* out) {
-    if (runs_by_output<L>(shape)) {
-      for_each_output(shape, in, packed, r.start, StoreOutputNumbers{r, out});
-    } else {
-      const ConvShape s = one_row(shape);
-      for_each_sum(s, in, packed, r.start, StoreNumbers<L>{s, r, out});
+      for_each_sum(s, in, packed, r.start, Store<L>{s, r, out});
     }
   }
 };
