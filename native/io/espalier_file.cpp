@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/training_only.h"
 #include "graph/assemble.h"
 #include "io/context_coder.h"
 #include "ops/op.h"
@@ -200,7 +201,7 @@ real number_of(const QuantizationScheme& scheme, std::int32_t code, const Grid& 
 class Walk {
  public:
   explicit Walk(ContextCoder& coder, std::int64_t largest_slab = 0, std::vector<FilePart>* parts = nullptr)
-      : coder_(coder), reading_(coder.reading()), largest_slab_(largest_slab), parts_(parts) {}
+      : coder_(coder), reading_{coder.reading()}, largest_slab_(largest_slab), parts_(parts) {}
 
   // Graph and numbers of `file.model`, labels and pipeline: from it, or into it.
   void walk(EspalierFile& file, const Model* source) {
@@ -721,7 +722,13 @@ class Walk {
   }
 
   ContextCoder& coder_;
-  const bool reading_;
+  // Known to the compiler where nothing writes.
+  struct Reading {
+    bool given;
+    constexpr operator bool() const { return kInferenceOnly || given; }
+  };
+
+  const Reading reading_;
   const std::int64_t largest_slab_;
   std::vector<FilePart>* parts_;
   std::int64_t position_ = 0;

@@ -636,7 +636,7 @@ constexpr IntegerKernels integer_table(std::string_view name) {
           .lanes = L,
           .conv_packed_size = Conv::packed_size,
           .conv_pack = Conv::pack,
-          .conv_unpack = Conv::unpack,
+          .conv_unpack = training_only(Conv::unpack),
           .conv_to_codes = Conv::to_codes,
           .conv_to_numbers = Conv::to_numbers,
           .gather_taps = gather_taps<L>,

@@ -5,6 +5,7 @@
 // leaves its inputs, transposed, and its output gradients in the round stash.
 #include <algorithm>
 
+#include "core/training_only.h"
 #include "ops/configure.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
@@ -91,12 +92,12 @@ constinit const OpType kDense{.name = "dense",
                               .fields = kFields,
                               .configure = configure,
                               .forward = forward,
-                              .backward = backward,
+                              .backward = training_only(backward),
                               .macs = macs,
                               .needs_input = true,
                               .packed_size = packed_weight_size,
                               .prepare = prepare,
-                              .stash_size = stash_size,
-                              .round_backward = round_backward};
+                              .stash_size = training_only(stash_size),
+                              .round_backward = training_only(round_backward)};
 
 }  // namespace espalier
