@@ -12,6 +12,7 @@
 #include <immintrin.h>
 #endif
 
+#include "core/training_only.h"
 #include "kernels/integer_kernels.h"
 
 namespace espalier::ESPALIER_VARIANT {

@@ -156,7 +156,9 @@ std::string_view check_known_answers(const Kernels& kernels) {
   }
   if (!convolves(kernels) || !convolves(*kernels.single))
     return "a convolution with a known result came out wrong";
-  if (!exponentiates(kernels)) return "an exponential with a known result came out wrong";
+  if (kernels.softmax_terms && !exponentiates(kernels)) {
+    return "an exponential with a known result came out wrong";
+  }
   return {};
 }
 

@@ -5,6 +5,7 @@
 //
 // weight: [out_channels][in_channels / groups][kernel_height][kernel_width]; output channel o sees
 // the input channels of its group only.
+#include "core/training_only.h"
 #include "kernels/sparse_weights.h"
 #include "ops/configure.h"
 #include "ops/convolution.h"
@@ -114,7 +115,7 @@ constinit const OpType kConv{.name = "conv",
                              .fields = kFields,
                              .configure = configure,
                              .forward = forward,
-                             .backward = backward,
+                             .backward = training_only(backward),
                              .macs = macs,
                              .needs_input = true,
                              .packed_size = packed_weight_size,

@@ -6,6 +6,7 @@
 // stay in lanes: its gradient is a sum for each surviving weight.
 #include <algorithm>
 
+#include "core/training_only.h"
 #include "kernels/sparse_weights.h"
 #include "ops/configure.h"
 #include "ops/convolution.h"
@@ -109,12 +110,12 @@ constinit const OpType kDense{.name = "dense",
                               .fields = kFields,
                               .configure = configure,
                               .forward = forward,
-                              .backward = backward,
+                              .backward = training_only(backward),
                               .macs = macs,
                               .needs_input = true,
                               .packed_size = packed_weight_size,
                               .prepare = prepare,
-                              .stash_size = stash_size,
-                              .round_backward = round_backward};
+                              .stash_size = training_only(stash_size),
+                              .round_backward = training_only(round_backward)};
 
 }  // namespace espalier

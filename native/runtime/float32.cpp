@@ -1,4 +1,5 @@
 // Weights as they are trained.
+#include "core/training_only.h"
 #include "runtime/format.h"
 
 namespace espalier {
@@ -40,7 +41,7 @@ constinit const WeightFormat kFloat32Format{.name = "float32",
                                             .summary = "Floating point, as trained.",
                                             .accepts = accepts,
                                             .pack = pack,
-                                            .unpack = unpack,
+                                            .unpack = training_only(unpack),
                                             .run = run,
                                             .scratch_bytes = conv_scratch_bytes,
                                             .bytes = all_bytes};

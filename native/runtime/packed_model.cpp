@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/math.h"
+#include "core/training_only.h"
 #include "graph/lifetime.h"
 #include "graph/run_order.h"
 #include "ops/shapes.h"
@@ -304,7 +305,7 @@ PackedModel::PackedModel(const Model& model, const Kernels& kernels, ThreadPool&
   const real* values = make_effective(graph_, model.parameters, pool, effective);
   parameters_.assign(values, values + graph_.slab_size);
   Packer(*this, options).pack();
-  if (!options.reference) {
+  if (kInferenceOnly || !options.reference) {
     if (kernels.single) single_ = std::make_unique<PackedModel>(model, *kernels.single, pool, options);
     return;
   }
@@ -317,7 +318,7 @@ PackedModel::PackedModel(const Model& model, const Kernels& kernels, ThreadPool&
 PackedModel::~PackedModel() = default;
 
 const real* PackedModel::infer_block(const std::uint8_t* images, int count, int thread) {
-  if (!reference_.empty()) return infer_reference(images, count, thread);
+  if (!kInferenceOnly && !reference_.empty()) return infer_reference(images, count, thread);
   std::uint8_t* memory = memory_.data() + thread * thread_bytes_;
   const Frame frame{.memory = memory, .scratch = memory + scratch_, .images = images, .count = count};
   for (const auto& instruction : instructions_) instruction->run(frame);
