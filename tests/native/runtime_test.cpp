@@ -441,7 +441,7 @@ TEST(PackedModel, says_why_a_layer_runs_in_its_format) {
   EXPECT_EQ(why({&kSymmetric, 8}), "int8: ");
   EXPECT_EQ(why({&kSymmetric, 8}, "int4"), "int8: int4 cannot hold it");
   EXPECT_EQ(why({&kSymmetric, 4}, "int8"), "int8: asked for");
-  EXPECT_EQ(why({&kCodebook, 4}), "codebook: its levels are numbers");
+  EXPECT_TRUE(why({&kCodebook, 4}).starts_with("codebook: its levels are numbers"));
   EXPECT_EQ(why({&kArticle, 8}), "float32: its weights are no whole multiples of a scale");
   const std::string sparse = why({&kSymmetric, 8, 0.05});
   EXPECT_TRUE(sparse.starts_with("sparse_int8: ")) << sparse;
