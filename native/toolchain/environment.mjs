@@ -3,7 +3,7 @@
 //   import { toolEnvironment, findEmscripten, findChromium } from './environment.mjs';
 
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -106,6 +106,18 @@ export function findChromium(env = process.env) {
     if (file) return file;
   }
   return undefined;
+}
+
+/** For tests of the page in another engine than Chromium's. */
+export function findFirefox(env = process.env) {
+  return which('firefox-esr', env.PATH) ?? which('firefox', env.PATH);
+}
+
+/** The small browser that comes with WebKitGTK, for tests of the page. */
+export function findMiniBrowser() {
+  const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib') : [];
+  const places = ['/usr/libexec', ...folders.map((folder) => `/usr/lib/${folder}`)];
+  return places.map((place) => join(place, 'webkit2gtk-4.1/MiniBrowser')).find((file) => existsSync(file));
 }
 
 /** { id: 'debian', VERSION_ID: '12', … } from os-release. */

@@ -22,6 +22,9 @@ export const debianPackages = [
   ['libprotozero-dev',        null,             'protocol buffers of ONNX files'],
   ['libeigen3-dev',           null,             'SVD for low rank, and the independent oracle in tests'],
   ['chromium',                'chromium',       'tests of the page'],
+  ['firefox-esr',             null,             'the first minute and the same weights in another engine'],
+  ['webkit2gtk-driver',       null,             'the same in WebKit, which has neither relaxed SIMD nor threads'],
+  ['xvfb',                    null,             'the screen that WebKitGTK needs'],
   ['python3',                 'python3',        'the Emscripten driver is Python'],
 ].map(([name, tool, reason]) => ({ name, tool, reason }));
 

@@ -1,5 +1,5 @@
-// The same seed gives the same weights, bit for bit: natively without contraction, in Node and in
-// Chromium with plain SIMD, for one thread and for two (DESIGN: sums have one order everywhere).
+// The same seed gives the same weights, bit for bit: natively without contraction, in Node,
+// Chromium, Firefox and WebKitGTK with plain SIMD, for one thread and for two (DESIGN: sums have one order everywhere).
 
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -7,7 +7,8 @@ import { promisify } from 'node:util';
 import type { Engine, TrainingConfig } from 'espalier';
 import { createEngine } from 'espalier';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { openPackagePage } from './package-page';
+import { available, browsers } from './other-browsers';
+import { openPackagePage, servePackage } from './package-page';
 import { repository } from './server';
 
 const digits = { train: 600, test: 100, seed: 3 };
@@ -56,14 +57,30 @@ async function train(
   return result;
 }
 
-async function inChromium(threads: number): ReturnType<typeof train> {
+type Trained = Awaited<ReturnType<typeof train>>;
+
+const script = (url: string, threads: number) =>
+  `import('${url}dist/index.js').then(({ createEngine }) => (${train.toString()})(
+    createEngine, ${threads}, ${JSON.stringify(digits)}, ${JSON.stringify(cases)}))`;
+
+async function inChromium(threads: number): Promise<Trained> {
   const { page, close } = await openPackagePage();
   try {
-    const script = `import('/dist/index.js').then(({ createEngine }) => (${train.toString()})(
-      createEngine, ${threads}, ${JSON.stringify(digits)}, ${JSON.stringify(cases)}))`;
-    return await page.evaluate<Awaited<ReturnType<typeof train>>>(script);
+    return await page.evaluate<Trained>(script('/', threads));
   } finally {
     await close();
+  }
+}
+
+async function inOther(name: keyof typeof browsers, threads: number): Promise<Trained> {
+  const site = await servePackage();
+  const browser = await browsers[name]();
+  try {
+    await browser.goto(site.url);
+    return await browser.evaluate<Trained>(script(site.url, threads));
+  } finally {
+    await browser.close();
+    await site.close();
   }
 }
 
@@ -90,4 +107,18 @@ describe('the same seed gives the same weights', () => {
   it.each([1, 2])('in Chromium with plain SIMD, %i thread(s)', async (threads) => {
     expect(await inChromium(threads)).toEqual({ kernels: 'plain', threads, hashes: expected });
   });
+
+  // WebKitGTK has no threads.
+  for (const [name, threads] of [
+    ['Firefox', 2],
+    ['WebKitGTK', 1],
+  ] as const) {
+    it.skipIf(!available[name])(
+      `in ${name} with plain SIMD, ${threads} thread(s)`,
+      { timeout: 180_000 },
+      async () => {
+        expect(await inOther(name, threads)).toEqual({ kernels: 'plain', threads, hashes: expected });
+      },
+    );
+  }
 });

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import type { Page } from 'playwright-core';
 import { openBrowser } from './browser';
-import { repository } from './server';
+import { repository, type Site } from './server';
 
 const types: Record<string, string> = {
   '.js': 'text/javascript',
@@ -19,9 +19,7 @@ const isolation = {
   'Cross-Origin-Embedder-Policy': 'require-corp',
 };
 
-export async function openPackagePage(
-  root = join(repository, 'web/package'),
-): Promise<{ page: Page; close: () => Promise<void> }> {
+export async function servePackage(root = join(repository, 'web/package')): Promise<Site> {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
     const file = join(root, path);
@@ -35,14 +33,25 @@ export async function openPackagePage(
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    async close() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+export async function openPackagePage(): Promise<{ page: Page; close: () => Promise<void> }> {
+  const site = await servePackage();
   const { page, close } = await openBrowser();
-  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  await page.goto(site.url);
   return {
     page,
     async close() {
       await close();
-      server.closeAllConnections();
-      server.close();
+      await site.close();
     },
   };
 }

@@ -1,3 +1,5 @@
+// First: what is imported below depends on it.
+import './browser-language';
 import './app.css';
 import 'uplot/dist/uPlot.min.css';
 import { mount } from 'svelte';
