@@ -37,7 +37,8 @@ async function openFirefox(): Promise<Driven> {
   const page = (await browser.pages())[0] ?? (await browser.newPage());
   return {
     goto: async (url) => void (await page.goto(url)),
-    evaluate: async (expression) => JSON.parse((await page.evaluate(asJson(expression))) as string),
+    evaluate: async <Value>(expression: string) =>
+      JSON.parse((await page.evaluate(asJson(expression))) as string) as Value,
     async drag([first, ...rest]) {
       if (!first) return;
       await page.mouse.move(...first);
@@ -97,7 +98,7 @@ async function openWebKit(): Promise<Driven> {
     const session = `/session/${sessionId}`;
     return {
       goto: (url) => call('POST', `${session}/url`, { url }),
-      async evaluate(expression) {
+      async evaluate<Value>(expression: string) {
         const script = `const done = arguments[0];
           ${asJson(expression)}.then((json) => done({ json }), (error) => done({ error: String(error) }));`;
         const { json, error } = await call<{ json?: string; error?: string }>(
@@ -106,7 +107,7 @@ async function openWebKit(): Promise<Driven> {
           { script, args: [] },
         );
         if (json === undefined) throw new Error(error);
-        return JSON.parse(json);
+        return JSON.parse(json) as Value;
       },
       async drag(points) {
         const move = ([x, y]: [number, number], duration: number) => ({
