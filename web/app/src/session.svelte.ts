@@ -24,7 +24,8 @@ import { History } from './history';
 import { t } from './i18n/index.svelte';
 import { PageError } from './page-error';
 import { ownDataset, recognise, slug } from './recognise';
-import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
+import { forgetTraining, keepTraining, readTraining, Turn, type KeptTraining } from './kept-training';
+import { defaults, fromHash, sameSettings, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
 import { takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
@@ -64,7 +65,9 @@ export interface Download {
 const sampleCount = 30;
 const numbersEveryMs = 200;
 const viewsEveryMs = 250;
-const checkpointEveryMs = 20_000;
+const checkpointEveryMs = 5_000;
+/** A tab that was just reloaded gives its turn back a moment later. */
+const turnPatienceMs = 700;
 /** Judging the model may take this part of the time. */
 const judgingShare = 1 / 15;
 
@@ -124,8 +127,10 @@ class Session {
   #judging: AbortController | undefined;
   #judgedAt = 0;
   #labels = new Map<SplitName, Uint16Array>();
-  #checkpoint: Uint8Array | undefined;
+  readonly #turn = new Turn();
+  #checkpoint: KeptTraining | undefined;
   #checkpointAt = 0;
+  #recovering = false;
   #crashes = 0;
   #downloadAbort: AbortController | undefined;
   #noticeId = 0;
@@ -149,7 +154,7 @@ class Session {
   get hasChanges(): boolean {
     const { applied, settings } = this;
     if (!applied) return false;
-    return (Object.keys(applied) as (keyof Settings)[]).some((name) => applied[name] !== settings[name]);
+    return !sameSettings(applied, settings);
   }
 
   /** Whether a digit can be drawn for this dataset. */
@@ -160,12 +165,55 @@ class Session {
   // ── Starting ─────────────────────────────────────────────────────────────────────────────────
 
   start(): Promise<void> {
+    document.addEventListener('visibilitychange', () => {
+      if (document.hidden) void this.#saveCheckpoint(true);
+    });
     return this.#inOrder(async () => {
       await this.#openEngine();
-      await this.#openFirst();
+      if (!(await this.#openKept())) await this.#openFirst();
       this.catalog = await this.#engine?.catalog();
       await this.#listStored();
+      if (!(await this.#turn.take(turnPatienceMs))) this.#say('info', t.notices.otherTab);
     });
+  }
+
+  /** The training of the last visit, if it is the one that the address asks for and no other tab keeps its own. */
+  async #openKept(): Promise<boolean> {
+    const kept = await readTraining().catch(() => undefined);
+    if (!kept || !sameSettings(kept.settings, this.settings)) return false;
+    if (!(await this.#turn.take(turnPatienceMs))) return false;
+    try {
+      const source = await this.#sourceOf(kept.datasetId);
+      if (!source) return false;
+      await this.#takeUp(kept, source);
+      this.#say('info', t.notices.resumed);
+      return true;
+    } catch {
+      // Kept by another version of the page, perhaps; a fresh start takes its place.
+      await forgetTraining().catch(() => {});
+      return false;
+    }
+  }
+
+  async #takeUp(kept: KeptTraining, source: DatasetSource): Promise<void> {
+    const dataset = await this.#load(source);
+    const model = await this.#need().loadModel(kept.bytes);
+    await this.#useDataset(kept.datasetId, source, dataset);
+    await this.#adopt(model, kept.modelName);
+    this.#checkpoint = kept;
+    this.history.restore(kept.history);
+    this.historyVersion += 1;
+    if (kept.state === 'finished') {
+      this.applied = kept.settings;
+      this.phase = 'ready';
+      this.#begun();
+      await this.#inspect(model);
+      this.#settle();
+      return;
+    }
+    this.#run(kept.settings, model.resume(dataset));
+    this.#afterFirstStep(() => this.#inspect(model));
+    if (kept.state === 'paused') await this.pause();
   }
 
   async #openEngine(): Promise<void> {
@@ -253,6 +301,7 @@ class Session {
     await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
+    if (this.#turn.isOurs) void forgetTraining().catch(() => {});
     this.#afterFirstStep(() => this.#inspect(model));
   }
 
@@ -298,7 +347,7 @@ class Session {
     this.phase = 'training';
     this.#judgedAt = performance.now();
     this.#checkpointAt = performance.now();
-    this.history.continueFrom();
+    if (!training) this.history.continueFrom();
     this.#training = training ?? model.train(dataset, toConfig(settings));
     void this.#follow(this.#training);
     this.#keepViewsFresh();
@@ -326,8 +375,7 @@ class Session {
       this.#flushNumbers();
       this.#training = undefined;
       this.phase = 'failed';
-      if (error instanceof EspalierError && error.code === 'crashed') void this.#recover();
-      else this.#report(error);
+      this.#report(error);
     }
   }
 
@@ -349,6 +397,7 @@ class Session {
         this.step = event.step;
         this.phase = 'paused';
         this.#settle();
+        void this.#saveCheckpoint(true);
         break;
       case 'done':
         this.#flushNumbers();
@@ -357,6 +406,7 @@ class Session {
         this.finished = event;
         this.phase = 'done';
         this.#settle();
+        void this.#keepFinished();
         break;
     }
   }
@@ -445,30 +495,43 @@ class Session {
 
   /** A new engine, and the training goes on from its last checkpoint. */
   async #recover(): Promise<void> {
+    if (this.#recovering) return;
+    this.#recovering = true;
     this.#crashes += 1;
-    if (this.#crashes > 3) {
-      return this.#say('error', t.notices.gaveUp);
-    }
+    if (this.#crashes > 3) return this.#say('error', t.notices.gaveUp);
     this.#say('info', t.notices.recovered);
     const checkpoint = this.#checkpoint;
-    const settings = this.applied;
     await this.#inOrder(async () => {
       await this.#openEngine();
-      if (!checkpoint || !settings) return this.#change(this.datasetId, this.#source);
-      const dataset = await this.#need().loadDataset(this.#source);
-      await this.#useDataset(this.datasetId, this.#source, dataset);
-      const model = await this.#need().loadModel(checkpoint);
-      await this.#adopt(model, this.modelName);
-      this.#run(settings, model.resume(dataset));
+      if (checkpoint) await this.#takeUp(checkpoint, this.#source);
+      else await this.#change(this.datasetId, this.#source);
     });
+    this.#recovering = false;
   }
 
-  async #saveCheckpoint(): Promise<void> {
+  async #saveCheckpoint(now = false): Promise<void> {
     const training = this.#training;
-    if (!training || performance.now() - this.#checkpointAt < checkpointEveryMs) return;
+    if (!training || (!now && performance.now() - this.#checkpointAt < checkpointEveryMs)) return;
     this.#checkpointAt = performance.now();
-    const checkpoint = await training.checkpoint().catch(() => undefined);
-    if (training === this.#training && checkpoint) this.#checkpoint = checkpoint;
+    const bytes = await training.checkpoint().catch(() => undefined);
+    if (training !== this.#training || !bytes) return;
+    await this.#keepTraining(bytes, this.phase === 'paused' ? 'paused' : 'training');
+  }
+
+  async #keepFinished(): Promise<void> {
+    const model = this.#model;
+    const bytes = await model?.save().catch(() => undefined);
+    if (model === this.#model && bytes && !this.#training) await this.#keepTraining(bytes, 'finished');
+  }
+
+  async #keepTraining(bytes: Uint8Array, state: KeptTraining['state']): Promise<void> {
+    const { applied, datasetId, modelName } = this;
+    if (!applied) return;
+    const history = this.history.state();
+    const settings = { ...applied, dataset: datasetId };
+    this.#checkpoint = { settings, datasetId, modelName, bytes, state, history };
+    if (!this.#turn.isOurs) return;
+    await keepTraining(this.#checkpoint).catch(() => this.#say('info', t.notices.notKept));
   }
 
   // ── Looking inside ───────────────────────────────────────────────────────────────────────────
@@ -654,6 +717,7 @@ class Session {
     this.phase = 'ready';
     await this.#inspect(model);
     this.#settle();
+    void this.#keepFinished();
     this.#say('info', t.notices.loaded(file.name));
   }
 
@@ -763,6 +827,7 @@ class Session {
   }
 
   #report(error: unknown): void {
+    if (error instanceof EspalierError && error.code === 'crashed') return void this.#recover();
     if (error instanceof PageError) return this.#say('error', error.message);
     const text = error instanceof Error ? error.message : String(error);
     this.#say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);

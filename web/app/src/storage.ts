@@ -1,4 +1,4 @@
-// Datasets kept in this browser (IndexedDB). Everything here may fail: private windows have no storage.
+// Datasets and trainings kept in this browser (IndexedDB). Everything here may fail: private windows have no storage.
 
 import { createStore, del, delMany, get, keys, set, update, type UseStore } from 'idb-keyval';
 
@@ -40,6 +40,10 @@ export async function forget(id: string): Promise<void> {
 
 export function readKept<Value>(key: string): Promise<Value | undefined> {
   return get<Value>(key, store());
+}
+
+export function forgetKept(key: string): Promise<void> {
+  return del(key, store());
 }
 
 /** In place of all else whose key begins so. */

@@ -226,6 +226,10 @@ export const en = {
     loadAgain: (id: string) => `“${id}” is not stored in this browser; load its files again.`,
     gaveUp: 'The engine stopped again and again. Reload the page, perhaps with a smaller model.',
     recovered: 'The engine stopped and was started again from the last checkpoint.',
+    resumed: 'Training goes on where it stood.',
+    otherTab:
+      'This page is open in another tab, which keeps its training; what is trained here is not kept until that one is closed.',
+    notKept: 'This browser would not store the training, so a reload starts anew.',
     oneModel: 'Drop one model alone, or the files of one dataset.',
     otherImages: (file: string, size: string, classes: number, dataset: string) =>
       `${file} takes images of ${size} in ${classes} classes, which ${dataset} does not have; load its dataset first.`,

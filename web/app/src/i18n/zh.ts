@@ -206,6 +206,9 @@ export const zh: Messages = {
     loadAgain: (id) => `此浏览器中没有保存“${id}”，请重新载入其文件。`,
     gaveUp: '引擎多次停止。请重新加载页面，或换用更小的模型。',
     recovered: '引擎曾停止运行，已从最近的检查点重新启动。',
+    resumed: '训练从上次的位置继续。',
+    otherTab: '此页面已在另一个标签页中打开，并由它保存训练；在它关闭之前，此处的训练不会被保存。',
+    notKept: '此浏览器未能保存训练，重新加载后将从头开始。',
     oneModel: '请单独拖放一个模型，或拖放一个数据集的文件。',
     otherImages: (file, size, classes, dataset) =>
       `${file} 需要 ${size}、共 ${classes} 类的图像，而${dataset}不符；请先载入它的数据集。`,
