@@ -1,6 +1,7 @@
 // The language of the pages: what the address says (lang=zh, behind the ? or the #), what was chosen before, what the
 // browser prefers. `t` is the catalogue of the present language; whoever reads it in a component follows the choice.
 
+import { withParameter } from '../address';
 import { en, type Messages } from './en';
 import { zh } from './zh';
 
@@ -31,9 +32,7 @@ class Language {
     } catch {
       // It holds for this visit.
     }
-    const parameters = new URLSearchParams(location.hash.slice(1));
-    parameters.set('lang', name);
-    history.replaceState(null, '', `#${parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',')}`);
+    history.replaceState(null, '', `#${withParameter(location.hash, 'lang', name)}`);
   }
 
   /** Somebody changed the address by hand. */
