@@ -73,13 +73,15 @@ function stored(): string | null {
 
 export const language = new Language();
 
-/** The texts of the present language, section by section. */
-export const t: Messages = Object.defineProperties(
-  {} as Messages,
-  Object.fromEntries(
-    (Object.keys(en) as (keyof Messages)[]).map((section) => [
-      section,
-      { get: () => catalogues[language.name][section], enumerable: true },
-    ]),
-  ),
-);
+/** The texts of the present language, entry by entry. */
+export function inLanguage<Texts extends object>(texts: Record<LanguageName, Texts>): Texts {
+  const entries = Object.keys(texts.en) as (keyof Texts)[];
+  return Object.defineProperties(
+    {} as Texts,
+    Object.fromEntries(
+      entries.map((entry) => [entry, { get: () => texts[language.name][entry], enumerable: true }]),
+    ),
+  );
+}
+
+export const t: Messages = inLanguage(catalogues);
