@@ -7,8 +7,8 @@ export const keys = [
   { key: ' ', does: 'pause' },
   { key: 'S', does: 'step' },
   { key: 'R', does: 'reset' },
-  { key: 'Ctrl Z', does: 'undo' },
-  { key: 'Ctrl Shift Z', does: 'redo' },
+  { key: 'Ctrl+Z', does: 'undo' },
+  { key: 'Ctrl+Shift+Z', does: 'redo' },
   { key: '?', does: 'help' },
 ] as const;
 

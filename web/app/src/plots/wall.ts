@@ -31,22 +31,26 @@ export interface WallLayout {
 }
 
 const smallestTile = 26;
+/** A gap at the edge of so much of the wall is none. */
+const hardly = 0.04;
 const gap = 2;
 
-/** Square tiles in whole rows and columns, such that they cover the most; on small screens fewer of them. */
+/** Square tiles in whole rows and columns: of those that leave hardly a gap, the most; on small screens fewer. */
 export function layoutWall(count: number, width: number, height: number): WallLayout {
-  let best: WallLayout = { columns: 1, rows: 1, side: 0, left: 0, top: 0 };
-  const covered = ({ columns, rows, side }: WallLayout) => columns * rows * side * side;
+  const layouts: WallLayout[] = [];
   for (let columns = 1; columns <= count && width / columns >= smallestTile; ++columns) {
     const most = Math.max(1, Math.floor(count / columns));
     // Either the rows fill the width, or what is there fills the height.
     const side = Math.min(width / columns, height);
     const rows = Math.max(1, Math.min(Math.floor(height / side), most));
     const left = (width - columns * side) / 2;
-    const layout = { columns, rows, side, left, top: Math.max(0, (height - rows * side) / 2) };
-    if (covered(layout) >= covered(best)) best = layout;
+    layouts.push({ columns, rows, side, left, top: Math.max(0, (height - rows * side) / 2) });
   }
-  return best;
+  const covered = ({ columns, rows, side }: WallLayout) => columns * rows * side * side;
+  const enough = (1 - hardly) * Math.max(...layouts.map(covered));
+  // More columns, more tiles.
+  const best = layouts.findLast((layout) => covered(layout) >= enough);
+  return best ?? { columns: 1, rows: 1, side: width, left: 0, top: 0 };
 }
 
 export function tileAt(layout: WallLayout, x: number, y: number): number | undefined {
