@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { violations } from './axe';
-import { openPlayground, type Playground } from './playground';
+import { openPlayground, settled, type Playground } from './playground';
 
 // One page for all: each test starts with the same trained network and nothing compressed.
 let playground: Playground;
@@ -15,23 +15,13 @@ beforeEach(async () => {
   const original = page.getByRole('button', { name: 'Original on the left' });
   if (await original.isVisible()) await original.click();
   await page.getByRole('button', { name: 'Start over' }).click();
-  await settled();
+  await settled(playground.page);
 });
 afterAll(async () => {
   await playground.close();
   expect(playground.problems).toEqual([]);
 });
 
-/** Both networks are measured, and nothing is under way. */
-async function settled(): Promise<void> {
-  const { page } = playground;
-  await page.waitForTimeout(100);
-  await page
-    .locator('[data-testid=accuracy][data-pending=false]')
-    .filter({ hasText: '%' })
-    .waitFor({ timeout: 30_000 });
-  await page.locator('section[aria-busy=false]').first().waitFor({ timeout: 30_000 });
-}
 const card = (kind: string) => playground.page.locator(`[data-kind=${kind}]`);
 const slider = (kind: string, name: string) => card(kind).getByRole('slider', { name });
 const wall = async () => (await playground.page.getByTestId('wall-picture').getAttribute('aria-label')) ?? '';
@@ -46,7 +36,7 @@ async function press(kind: string, name: string, ...keys: string[]): Promise<voi
   await slider(kind, name).focus();
   for (const key of keys) await playground.page.keyboard.press(key);
   await playground.page.waitForTimeout(50);
-  await settled();
+  await settled(playground.page);
 }
 
 test('an uncompressed network is its own equal', async () => {
@@ -86,12 +76,12 @@ test('undo and redo restore every figure, by button and by key', async () => {
 test('healing a pruned network raises its accuracy, and undo takes it back', async () => {
   const { page } = playground;
   await slider('prune', 'Sparsity').fill('0.9');
-  await settled();
+  await settled(playground.page);
   const hurt = await figures();
   await page.getByRole('button', { name: 'Heal', exact: true }).click();
   await page.getByTestId('heal-curve').waitFor({ timeout: 20_000 });
   await page.getByTestId('heal-curve').waitFor({ state: 'detached', timeout: 60_000 });
-  await settled();
+  await settled(playground.page);
   const healed = await figures();
   expect(healed.accuracy).toBeGreaterThan(hurt.accuracy + 3);
   await page.getByRole('button', { name: 'Undo' }).click();
@@ -144,7 +134,7 @@ test('the address keeps the stack', async () => {
   await expect.poll(() => page.url()).toContain('right=prune,sparsity=0.5;quantize,weights=3');
   await page.reload();
   await read.untilState(/Trained/);
-  await settled();
+  await settled(playground.page);
   expect(await read.text('right-name')).toBe('Right: 50 % pruned, 3 bits, affine');
 });
 

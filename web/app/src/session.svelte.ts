@@ -25,7 +25,7 @@ import { t } from './i18n/index.svelte';
 import { offer } from './offer';
 import { PageError } from './page-error';
 import { ownDataset, recognise, slug } from './recognise';
-import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
+import { defaults, fromHash, stepOf, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
 import { takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
@@ -87,6 +87,8 @@ class Session {
   weightsHash = $state('');
 
   progress = $state.raw<TrainingProgress>();
+  /** Of the present weights. */
+  trainings = $state(0);
   /** Training steps done; a pause comes a few steps after the last progress. */
   step = $state(0);
   imagesPerSecond = $state(0);
@@ -131,6 +133,8 @@ class Session {
   #checkpoint: Uint8Array | undefined;
   #checkpointAt = 0;
   #crashes = 0;
+  /** Where the address wants a training to be paused. */
+  #until = typeof location === 'undefined' ? 0 : stepOf(location.hash);
   #downloadAbort: AbortController | undefined;
   #noticeId = 0;
 
@@ -160,6 +164,11 @@ class Session {
     const { applied, settings } = this;
     if (!applied) return false;
     return (Object.keys(applied) as (keyof Settings)[]).some((name) => applied[name] !== settings[name]);
+  }
+
+  /** Whether the settings alone make these weights: one training from fresh ones. */
+  get isRepeatable(): boolean {
+    return this.trainings === 1 && this.phase !== 'ready';
   }
 
   /** Whether a digit can be drawn for this dataset. */
@@ -198,7 +207,7 @@ class Session {
     try {
       const source = await this.#sourceOf(id);
       if (source) return await this.#change(id, source);
-      this.#say('info', t.notices.notStored(id));
+      this.say('info', t.notices.notStored(id));
     } catch (error) {
       this.report(error);
       this.settings.preset = defaults.preset;
@@ -263,6 +272,7 @@ class Session {
     await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
+    if (this.#until > 0) void this.pause();
     this.#afterFirstStep(() => this.#inspect(model));
   }
 
@@ -271,6 +281,7 @@ class Session {
     const old = this.#model;
     this.#model = model;
     this.modelName = name;
+    this.trainings = 0;
     this.progress = undefined;
     this.step = 0;
     this.imagesPerSecond = 0;
@@ -306,6 +317,7 @@ class Session {
     this.applied = settings;
     this.finished = undefined;
     this.weightsHash = '';
+    this.trainings += 1;
     this.phase = 'training';
     this.#judgedAt = performance.now();
     this.#checkpointAt = performance.now();
@@ -358,6 +370,7 @@ class Session {
       case 'paused':
         this.#flushNumbers();
         this.step = event.step;
+        if (this.#goesFurther(event.step)) break;
         this.phase = 'paused';
         this.#settle();
         break;
@@ -370,6 +383,14 @@ class Session {
         this.#settle();
         break;
     }
+  }
+
+  /** Paused as early as could be, a training that an address describes goes on to exactly its step. */
+  #goesFurther(step: number): boolean {
+    const rest = this.#until - step;
+    this.#until = 0;
+    if (rest > 0) void this.#steer((training) => training.step(rest));
+    return rest > 0;
   }
 
   #flushNumbers(): void {
@@ -460,9 +481,9 @@ class Session {
   async #recover(): Promise<void> {
     this.#crashes += 1;
     if (this.#crashes > 3) {
-      return this.#say('error', t.notices.gaveUp);
+      return this.say('error', t.notices.gaveUp);
     }
-    this.#say('info', t.notices.recovered);
+    this.say('info', t.notices.recovered);
     const checkpoint = this.#checkpoint;
     const settings = this.applied;
     await this.#inOrder(async () => {
@@ -642,7 +663,7 @@ class Session {
     const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
     const [model] = models;
     if (model && files.length > 1) {
-      return this.#say('error', t.notices.oneModel);
+      return this.say('error', t.notices.oneModel);
     }
     await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
   }
@@ -667,7 +688,7 @@ class Session {
     this.phase = 'ready';
     await this.#inspect(model);
     this.#settle();
-    this.#say('info', t.notices.loaded(file.name));
+    this.say('info', t.notices.loaded(file.name));
   }
 
   async #openFiles(files: File[]): Promise<void> {
@@ -721,7 +742,7 @@ class Session {
       await keep({ id, name, bytes }, files);
       await this.#listStored();
     } catch {
-      this.#say('info', t.notices.noRoom(name));
+      this.say('info', t.notices.noRoom(name));
     }
   }
 
@@ -760,6 +781,7 @@ class Session {
   readAddress(): void {
     const settings = fromHash(location.hash);
     const moved = settings.dataset !== this.datasetId;
+    this.#until = stepOf(location.hash);
     Object.assign(this.settings, settings);
     void (moved ? this.useStored(settings.dataset) : this.reset());
   }
@@ -768,7 +790,7 @@ class Session {
     this.notices = this.notices.filter((notice) => notice.id !== id);
   }
 
-  #say(kind: Notice['kind'], text: string, english = ''): void {
+  say(kind: Notice['kind'], text: string, english = ''): void {
     const notice = { id: ++this.#noticeId, kind, text, english };
     const others = this.notices.filter((old) => old.text !== text || old.english !== english);
     this.notices = [...others, notice].slice(-3);
@@ -776,9 +798,9 @@ class Session {
   }
 
   report(error: unknown): void {
-    if (error instanceof PageError) return this.#say('error', error.message);
+    if (error instanceof PageError) return this.say('error', error.message);
     const text = error instanceof Error ? error.message : String(error);
-    this.#say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
+    this.say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
   }
 
   /** `fatal`: nothing is left that could go on. */

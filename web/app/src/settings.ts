@@ -83,6 +83,12 @@ export function fromHash(hash: string): Settings {
   return result;
 }
 
+/** Where a training was paused, from 1 on; 0: nowhere. */
+export function stepOf(hash: string): number {
+  const step = Number(parametersOf(hash).get('step'));
+  return Number.isInteger(step) && step > 0 ? step : 0;
+}
+
 /** `others` are written as they are, or left out where they are empty; whatever else there is stays. */
 export function toHash(settings: Settings, others: Record<string, string>, hash: string): string {
   const parameters = parametersOf(hash);

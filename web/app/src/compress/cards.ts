@@ -76,8 +76,7 @@ export const kinds: Record<CardKind, Kind> = {
     isIdle: ({ sparsity, granularity }) => sparsity === 0 && !isPattern(granularity),
     toPass: (options) => {
       if (!isPattern(options.granularity)) return options;
-      const { sparsity: _, ...rest } = options;
-      return rest;
+      return Object.fromEntries(Object.entries(options).filter(([name]) => name !== 'sparsity'));
     },
     describe: ({ sparsity, granularity }) =>
       t.stack.pruned(isPattern(granularity) ? String(granularity) : percent(Number(sparsity), 0)),

@@ -35,7 +35,7 @@ export interface Watch {
   signal: AbortSignal;
   /** While a slider moves, cards that train are left out, unless their result is known. */
   quick: boolean;
-  onProgress(card: Card, progress: PassProgress): void;
+  onProgress: (card: Card, progress: PassProgress) => void;
 }
 
 const mostModels = 12;

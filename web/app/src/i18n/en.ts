@@ -373,12 +373,15 @@ export const en = {
     copyCommand: 'Copy the command',
     copySnippet: 'Copy the TypeScript',
     share: 'Share',
-    shared: 'The link is on the clipboard.',
+    shared: 'The link is on the clipboard: it trains the same network again and compresses it the same way.',
+    sharedWithoutWeights:
+      'The link is on the clipboard. It keeps settings and passes, but not the weights of this network: save them as a file.',
   },
   guide: {
     title: 'The first minute',
     dismiss: 'Close the guide',
     next: 'Next',
+    show: 'Show me',
     watch: 'This network learns in front of you: the brown images are its mistakes.',
     draw: 'Draw a digit below, and see what it takes it for.',
     shrink: 'Now shrink it: move Bits from 32 to 1, and watch the file and the wall.',
