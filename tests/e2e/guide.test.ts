@@ -36,7 +36,7 @@ test('the guide follows what is done, ends with a link, and is not seen again', 
   await guideSays(/Heal/);
   await page.getByRole('button', { name: 'Next' }).click();
   await guideSays(/Share/);
-  await page.getByRole('button', { name: 'Share' }).click();
+  await page.getByRole('button', { name: 'Share link' }).click();
   await page.getByTestId('guide').waitFor({ state: 'detached' });
   await page.reload();
   await read.untilState(/Training|Trained/);
@@ -68,7 +68,7 @@ test('the link of a paused training shows the same network, compressed the same 
     changed: await reader.number('changed'),
   });
   const here = await shown(read);
-  await page.getByRole('button', { name: 'Share' }).click();
+  await page.getByRole('button', { name: 'Share link' }).click();
   await page.getByTestId('notice').filter({ hasText: 'the same network' }).waitFor();
   const link = await page.evaluate(() => navigator.clipboard.readText());
 

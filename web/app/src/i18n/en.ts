@@ -263,7 +263,7 @@ export const en = {
     larger: (times: string) => `${times}× larger`,
     faster: (times: string) => `${times}× faster`,
     slower: (times: string) => `${times}× slower`,
-    same: 'as on the left',
+    same: 'the same',
     points: (points: string) => `${points} points`,
     ofImages: (count: string) => `of ${count}`,
     atRest: 'measured at rest',
@@ -372,7 +372,7 @@ export const en = {
     copied: 'Copied',
     copyCommand: 'Copy the command',
     copySnippet: 'Copy the TypeScript',
-    share: 'Share',
+    share: 'Share link',
     shared: 'The link is on the clipboard: it trains the same network again and compresses it the same way.',
     sharedWithoutWeights:
       'The link is on the clipboard. It keeps settings and passes, but not the weights of this network: save them as a file.',
