@@ -3,6 +3,7 @@
 import { EspalierError, type Sweep, type SweepGrid, type SweepLine } from 'espalier';
 import { newCard, toStep } from '../compress/stack';
 import { session } from '../session.svelte';
+import { untilStanding } from './standing';
 
 /** A line with all of its figures. */
 export type Point = SweepLine & { file_bytes: number; validation_accuracy: number };
@@ -21,25 +22,28 @@ function gridOf(): SweepGrid {
 }
 
 class Pareto {
-  points = $state.raw<Point[]>([]);
   progress = $state.raw<{ done: number; total: number; seconds: number | undefined }>();
   error = $state('');
   #sweep: Sweep | undefined;
-  /** What the points were measured of. */
-  #of: object | undefined;
-  #version = -1;
+  #measured = $state.raw<Point[]>([]);
+  /** What they were measured of. */
+  #version = $state(-1);
+
+  /** Those of these weights. */
+  get points(): Point[] {
+    return this.#version === session.weightsVersion ? this.#measured : [];
+  }
 
   async start(): Promise<void> {
     const { handles } = session;
     if (!handles || this.progress) return;
-    if (session.phase === 'training') await session.pause();
-    if (this.#of !== handles.model || this.#version !== session.weightsVersion) this.points = [];
-    this.#of = handles.model;
-    this.#version = session.weightsVersion;
     this.error = '';
     this.progress = { done: 0, total: 1, seconds: undefined };
+    await untilStanding();
+    if (this.#version !== session.weightsVersion) this.#measured = [];
+    this.#version = session.weightsVersion;
     try {
-      const sweep = (this.#sweep = handles.model.sweep(handles.dataset, gridOf(), { lines: this.points }));
+      const sweep = (this.#sweep = handles.model.sweep(handles.dataset, gridOf(), { lines: this.#measured }));
       for await (const event of sweep) {
         if (event.type === 'line') this.#add(event.line);
         else this.progress = { done: event.done, total: event.total, seconds: event.etaSeconds };
@@ -61,7 +65,7 @@ class Pareto {
   #add(line: SweepLine): void {
     const { file_bytes, validation_accuracy } = line;
     if (file_bytes === undefined || validation_accuracy === undefined) return;
-    this.points = [...this.points, { ...line, file_bytes, validation_accuracy }];
+    this.#measured = [...this.#measured, { ...line, file_bytes, validation_accuracy }];
   }
 
   /** Those that no other beats in both bytes and accuracy, the smallest first. */

@@ -1,7 +1,8 @@
 // What each layer alone costs: it is compressed, the others are left as they are, and the validation images are asked.
 
-import { EspalierError, type Dataset, type Model } from 'espalier';
+import type { Dataset, Model } from 'espalier';
 import { session } from '../session.svelte';
+import { untilStanding } from './standing';
 import { layerOf, weightNames } from './tensors.svelte';
 
 export type Axis = 'bits' | 'sparsity';
@@ -24,7 +25,14 @@ class Sensitivity {
   maps = $state.raw<Partial<Record<Axis, SensitivityMap>>>({});
   progress = $state.raw<{ done: number; total: number; seconds: number }>();
   error = $state('');
+  /** What the maps were measured of. */
+  #version = $state(-1);
   #abort: AbortController | undefined;
+
+  /** That of these weights. */
+  get map(): SensitivityMap | undefined {
+    return this.#version === session.weightsVersion ? this.maps[this.axis] : undefined;
+  }
 
   async start(): Promise<void> {
     const { handles } = session;
@@ -34,13 +42,13 @@ class Sensitivity {
     const { signal } = (this.#abort = new AbortController());
     this.error = '';
     this.progress = { done: 0, total: 1, seconds: 0 };
-    if (session.phase === 'training') await session.pause();
+    await untilStanding();
+    if (this.#version !== session.weightsVersion) this.maps = {};
+    this.#version = session.weightsVersion;
     try {
       await this.#measure(axis, model, dataset, signal);
     } catch (error) {
-      if (!(error instanceof EspalierError && error.code === 'aborted')) {
-        this.error = error instanceof Error ? error.message : String(error);
-      }
+      if (!signal.aborted) this.error = error instanceof Error ? error.message : String(error);
     } finally {
       this.progress = undefined;
     }
