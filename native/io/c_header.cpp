@@ -3,10 +3,11 @@
 #include "io/c_header.h"
 
 #include <algorithm>
+#include <bit>
 #include <cctype>
 #include <cmath>
 #include <concepts>
-#include <cstdio>
+#include <cstdint>
 #include <set>
 
 #include "core/error.h"
@@ -21,12 +22,20 @@
 namespace espalier {
 namespace {
 
+// A float, exactly: hexadecimal where it is no whole number. Without printf, which WebAssembly has not for
+// fractions.
 std::string text(double number) {
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, "%.9g", static_cast<double>(static_cast<float>(number)));
-  std::string result = buffer;
-  if (result.find_first_of(".e") == std::string::npos) result += ".0";
-  return result + "f";
+  const auto exact = static_cast<float>(number);
+  if (std::abs(exact) < 1e6f && exact == std::trunc(exact)) {
+    return (std::signbit(exact) ? "-" : "") + std::to_string(static_cast<int>(std::abs(exact))) + ".0f";
+  }
+  const auto bits = std::bit_cast<std::uint32_t>(exact);
+  const auto exponent = static_cast<int>(bits >> 23 & 0xFF);
+  std::string result = std::signbit(exact) ? "-0x" : "0x";
+  result += exponent > 0 ? "1." : "0.";
+  for (int shift = 20; shift >= 0; shift -= 4)
+    result += "0123456789abcdef"[(bits << 1 & 0xFFFFFF) >> shift & 0xF];
+  return result + "p" + std::to_string(exponent > 0 ? exponent - 127 : -126) + "f";
 }
 template <std::integral Whole>
 std::string text(Whole number) {
@@ -50,6 +59,11 @@ std::string array(const std::string& type, const std::string& name, const Number
     }
   }
   return out + "};\n";
+}
+
+std::string weights_array(const std::string& name, const std::vector<float>& weights, bool integers) {
+  if (!integers) return array("float", name, weights);
+  return array("signed char", name, std::vector<int>(weights.begin(), weights.end()));
 }
 
 // `form` with every KEY replaced by its word; of keys that fit, the longest.
@@ -188,6 +202,18 @@ class Header {
   void layer(const Node& node);
   bool on_codes(const Node& node);
   void on_numbers(const Node& node);
+  // What a convolution multiplies and adds, as C.
+  struct Convolution {
+    std::string number;  // type of a weight
+    std::string row;     // where a row of them is unpacked,
+    std::string unpack;  // and how
+    std::string sum;     // type
+    std::string bias;    // of channel c
+    std::string term;    // adds row[TAP] times the number at PIXEL
+    std::string out;
+    std::string result;  // of the sum
+  };
+  void sum_products(const ConvShape& s, const Convolution& c);
   void quantize(const Node& node);
   void convolve(const Node& node, const LayerWeights& weights, const Value& in);
   void end_tail(const Node& node);
@@ -368,7 +394,7 @@ std::string Header::unpack_row(const Node& node, const PackedWeights& weights, s
                  {"MASK", text((1 << weights.bits) - 1)}});
   };
   if (weights.levels.empty()) {
-    data_ += array(integers ? "signed char" : "float", codes, weights.weights);
+    data_ += weights_array(codes, weights.weights, integers);
   } else {
     std::vector<int> bytes((weights.weights.size() * static_cast<std::size_t>(weights.bits) + 7) / 8);
     for (std::size_t i = 0; i < weights.weights.size(); ++i) {
@@ -377,8 +403,7 @@ std::string Header::unpack_row(const Node& node, const PackedWeights& weights, s
       const std::size_t bit = i * static_cast<std::size_t>(weights.bits);
       bytes[bit / 8] |= static_cast<int>(rank) << bit % 8;
     }
-    data_ += array("unsigned char", codes, bytes) +
-             array(integers ? "signed char" : "float", levels, weights.levels);
+    data_ += array("unsigned char", codes, bytes) + weights_array(levels, weights.levels, integers);
   }
   if (weights.gaps.empty()) {
     return fill("for (i = 0; i < SIZE; ++i, ++k) row[i] = VALUE;",
@@ -548,33 +573,15 @@ void Header::convolve(const Node& node, const LayerWeights& weights, const Value
     result = name_ + "_requantize(sum, " + table("multipliers", node) + "[c], " + text(out.grid.zero_point) +
              ", " + text(range.lowest) + ", " + text(range.highest) + ")";
   }
-  line(fill(
-      "for (c = 0, k = 0, place = -1; c < CHANNELS; ++c) {\n    signed char* const row = (signed "
-      "char*)SCRATCH;\n"
-      "    UNPACK\n"
-      "    for (y = 0; y < HEIGHT; ++y) for (x = 0; x < WIDTH; ++x) {\n      int32_t sum = BIAS[c];\n"
-      "      for (i = 0; i < INPUTS; ++i) WINDOW\n      OUT[(c * HEIGHT + y) * WIDTH + x] = RESULT;\n    }\n "
-      " }",
-      {{"SCRATCH", use(make_buffer(row, false))},
-       {"UNPACK", unpack},
-       {"WINDOW",
-        window(
-            s, s.dilation_height, s.dilation_width,
-            fill("sum += row[(i * R + m) * S + n] * (FROM[((FIRST + i) * P + sy) * Q + sx] - ZERO);",
-                 {{"FROM", from},
-                  {"FIRST", s.groups == 1 ? "0" : "c / " + text(s.group_out()) + " * " + text(s.group_in())},
-                  {"ZERO", text(in_grid.zero_point)},
-                  {"R", text(s.kernel_height)},
-                  {"S", text(s.kernel_width)},
-                  {"P", text(s.in_height)},
-                  {"Q", text(s.in_width)}}))},
-       {"RESULT", result},
-       {"BIAS", table("bias", node)},
-       {"CHANNELS", text(s.out_channels)},
-       {"HEIGHT", text(s.out_height)},
-       {"WIDTH", text(s.out_width)},
-       {"INPUTS", text(s.group_in())},
-       {"OUT", to}}));
+  sum_products(s, {.number = "signed char",
+                   .row = use(make_buffer(row, false)),
+                   .unpack = unpack,
+                   .sum = "int32_t",
+                   .bias = table("bias", node) + "[c]",
+                   .term = fill("sum += row[TAP] * (FROM[PIXEL] - ZERO);",
+                                {{"FROM", from}, {"ZERO", text(in_grid.zero_point)}}),
+                   .out = to,
+                   .result = result});
   if (tail.quantizer) end_tail(node);
 }
 
@@ -595,6 +602,33 @@ void Header::quantize(const Node& node) {
                                                                           {"SCALE", text(double{grid.scale})},
                                                                           {"ZERO", text(grid.zero_point)},
                                                                           {"HIGHEST", text(grid.highest)}})));
+}
+
+// A row of weights is unpacked for each output channel, then meets every pixel.
+void Header::sum_products(const ConvShape& s, const Convolution& c) {
+  const std::string first = s.groups == 1 ? "0" : "c / " + text(s.group_out()) + " * " + text(s.group_in());
+  const std::string tap = "(i * " + text(s.kernel_height) + " + m) * " + text(s.kernel_width) + " + n";
+  const std::string pixel =
+      "((" + first + " + i) * " + text(s.in_height) + " + sy) * " + text(s.in_width) + " + sx";
+  const std::string term = fill(c.term, {{"TAP", tap}, {"PIXEL", pixel}});
+  line(
+      fill("for (c = 0, k = 0, place = -1; c < CHANNELS; ++c) {\n    NUMBER* const row = (NUMBER*)ROW;\n    "
+           "UNPACK\n"
+           "    for (y = 0; y < HEIGHT; ++y) for (x = 0; x < WIDTH; ++x) {\n      SUM sum = BIAS;\n"
+           "      for (i = 0; i < INPUTS; ++i) WINDOW\n      OUT[(c * HEIGHT + y) * WIDTH + x] = RESULT;\n   "
+           " }\n  }",
+           {{"CHANNELS", text(s.out_channels)},
+            {"NUMBER", c.number},
+            {"ROW", c.row},
+            {"UNPACK", c.unpack},
+            {"HEIGHT", text(s.out_height)},
+            {"WIDTH", text(s.out_width)},
+            {"SUM", c.sum},
+            {"BIAS", c.bias},
+            {"INPUTS", text(s.group_in())},
+            {"WINDOW", window(s, s.dilation_height, s.dilation_width, term)},
+            {"OUT", c.out},
+            {"RESULT", c.result}}));
 }
 
 // The layers of training, in their order of sums.
@@ -623,31 +657,15 @@ void Header::on_numbers(const Node& node) {
       data_ += array("float", table("bias", node), std::vector<float>(b.begin(), b.end()));
       bias = table("bias", node) + "[c]";
     }
-    line(fill(
-        "for (c = 0, k = 0, place = -1; c < CHANNELS; ++c) {\n    float* const row = SCRATCH;\n    UNPACK\n"
-        "    for (y = 0; y < HEIGHT; ++y) for (x = 0; x < WIDTH; ++x) {\n      float sum = BIAS;\n"
-        "      for (i = 0; i < INPUTS; ++i) WINDOW\n      OUT[(c * HEIGHT + y) * WIDTH + x] = sum;\n    }\n  "
-        "}",
-        {{"SCRATCH", use(make_buffer(row, true))},
-         {"UNPACK", unpack},
-         {"WINDOW",
-          window(
-              s, s.dilation_height, s.dilation_width,
-              fill(
-                  "const float product = row[(i * R + m) * S + n] * FROM[((FIRST + i) * P + sy) * Q + sx];\n"
-                  "        sum += product;",
-                  {{"FROM", in[0]},
-                   {"FIRST", s.groups == 1 ? "0" : "c / " + text(s.group_out()) + " * " + text(s.group_in())},
-                   {"R", text(s.kernel_height)},
-                   {"S", text(s.kernel_width)},
-                   {"P", text(s.in_height)},
-                   {"Q", text(s.in_width)}}))},
-         {"BIAS", bias},
-         {"CHANNELS", text(s.out_channels)},
-         {"HEIGHT", text(s.out_height)},
-         {"WIDTH", text(s.out_width)},
-         {"INPUTS", text(s.group_in())},
-         {"OUT", to}}));
+    sum_products(s, {.number = "float",
+                     .row = use(make_buffer(row, true)),
+                     .unpack = unpack,
+                     .sum = "float",
+                     .bias = bias,
+                     .term = fill("const float product = row[TAP] * FROM[PIXEL];\n        sum += product;",
+                                  {{"FROM", in[0]}}),
+                     .out = to,
+                     .result = "sum"});
     return;
   }
   const bool average = node.op == &kAvgPool || node.op == &kGlobalAvgPool;

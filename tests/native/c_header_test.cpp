@@ -97,7 +97,7 @@ void expect_the_same_logits(const std::vector<Case>& cases) {
     images.write(reinterpret_cast<const char*>(pixels.data()), static_cast<std::streamsize>(pixels.size()));
   }
   program << "#include <stdio.h>\nint main(void) {\n  static unsigned char pixels[4096];\n  int i;\n"
-       << calls << "  return 0;\n}\n";
+          << calls << "  return 0;\n}\n";
   program.close();
   images.close();
   bool any = false;
