@@ -67,7 +67,7 @@ struct WeightFormat {
   bool integer = false;  // reads codes and sums integers; else reads and writes numbers
   bool (*accepts)(const LayerWeights& weights) = nullptr;
   // Of a format that pays where little is left. The share of what it stores (`what`: "weights") that is left
-  // in a layer, and below which it is faster than what follows in the table: measured.
+  // in a layer, and below which it is faster than what follows in the table.
   std::string_view what = {};
   double (*share)(const LayerWeights& weights) = nullptr;
   double (*break_even)(const ConvShape& shape, const Kernels& kernels,

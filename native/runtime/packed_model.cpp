@@ -246,7 +246,7 @@ class Packer {
     };
     if (limit > 0 && share < 1) {
       reasons.push_back(percent(share) + " of the " + std::string(format.what) +
-                        " are left: " + std::string(format.name) + " is faster below " + percent(limit));
+                        " are left: " + std::string(format.name) + " is taken below " + percent(limit));
     }
     return share < limit;
   }

@@ -28,6 +28,7 @@ double share(const LayerWeights& weights) {
   return static_cast<double>(left) / static_cast<double>(all);
 }
 
+// Estimates from counts of instructions, until bench --break-even has been run for each kind of kernels.
 double break_even(const ConvShape& shape, const Kernels&, const IntegerKernels& integer) {
   const bool one_pixel = shape.out_height * shape.out_width == 1;
   // A single image's dense layer has its outputs side by side instead, and lists of one at a time are slow.

@@ -445,7 +445,7 @@ TEST(PackedModel, says_why_a_layer_runs_in_its_format) {
   EXPECT_EQ(why({&kArticle, 8}), "float32: its weights are no whole multiples of a scale");
   const std::string sparse = why({&kSymmetric, 8, 0.05});
   EXPECT_TRUE(sparse.starts_with("sparse_int8: ")) << sparse;
-  EXPECT_NE(sparse.find(" % of the groups of four weights are left: sparse_int8 is faster below "),
+  EXPECT_NE(sparse.find(" % of the groups of four weights are left: sparse_int8 is taken below "),
             std::string::npos)
       << sparse;
 }
