@@ -100,7 +100,8 @@ TEST_P(SparseTraining, has_the_bits_of_the_masked_dense_step_on_150_random_netwo
     EXPECT_EQ(all.loss, expected.loss);
     ASSERT_EQ(all.gradient, expected.gradient);
     const int threads = 1 + static_cast<int>(seed % 3);
-    const Step survivors = step(*model, *GetParam(), threads);
+    const auto again = pruned(spec, seed);  // a step moves running means, which later steps round around
+    const Step survivors = step(*again, *GetParam(), threads);
     EXPECT_EQ(survivors.loss, expected.loss);
     for (std::size_t i = 0; i < survivors.gradient.size(); ++i) {
       if (model->parameters.mask[i] != 0) ASSERT_EQ(survivors.gradient[i], expected.gradient[i]) << i;
