@@ -5,10 +5,8 @@
 //   npm run bench:runtime
 //   ESPALIER_BENCH_MODELS="small resnet" ESPALIER_BENCH_QUANTILE=0.1 npm run bench:runtime -- -t formats
 
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openPackagePage } from '../e2e/package-page';
-import { repository } from '../e2e/server';
+import { measuredLines } from './measured-lines';
 
 interface Result {
   model: string;
@@ -58,24 +56,6 @@ const models = process.env['ESPALIER_BENCH_MODELS']?.split(' ') ?? [
 ];
 const quantile = process.env['ESPALIER_BENCH_QUANTILE'] ?? '0.5';
 
-async function measure<T>(build: string, ...args: string[]): Promise<T[]> {
-  const { page, close } = await openPackagePage(join(repository, 'build', build, 'native/wasm'));
-  try {
-    // In a worker, as the engine runs in the page.
-    const script = `new Promise((resolve, reject) => {
-      const code = "import create from '" + location.origin + "/bench.mjs'; const lines = [];" +
-        "await create({ arguments: ${JSON.stringify(args).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
-        "postMessage(lines.map((line) => JSON.parse(line)));";
-      const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
-      worker.onmessage = (event) => resolve(event.data);
-      worker.onerror = (event) => reject(new Error(event.message));
-    })`;
-    return await page.evaluate<T[]>(script);
-  } finally {
-    await close();
-  }
-}
-
 function print(result: Result): void {
   const row = (name: string, microseconds: number) =>
     `${name.padEnd(34)}${microseconds.toFixed(2).padStart(10)}`;
@@ -95,9 +75,9 @@ function print(result: Result): void {
 }
 
 it('inference, the same bits in relaxed and plain SIMD', async () => {
-  const relaxed = await measure<Result>('wasm-relaxed', 'inference', quantile, ...models);
+  const relaxed = await measuredLines<Result>('wasm-relaxed', 'inference', quantile, ...models);
   relaxed.forEach(print);
-  const plain = await measure<Result>('wasm-simd', 'inference', quantile, ...models);
+  const plain = await measuredLines<Result>('wasm-simd', 'inference', quantile, ...models);
   plain.forEach(print);
   for (const results of [relaxed, plain]) {
     expect(results.map(({ model }) => model)).toEqual(models);
@@ -107,7 +87,7 @@ it('inference, the same bits in relaxed and plain SIMD', async () => {
 });
 
 it.each(['wasm-relaxed', 'wasm-simd'])('formats of weights, %s', async (build) => {
-  for (const result of await measure<Formats>(build, 'formats', quantile, ...models)) {
+  for (const result of await measuredLines<Formats>(build, 'formats', quantile, ...models)) {
     const row = (name: string, microseconds: number, more = '') =>
       `${name.padEnd(30)}${microseconds.toFixed(2).padStart(10)}${more}`;
     const lines = result.rows.map(({ name, formats, bytes, microseconds, speedup }) =>
@@ -127,7 +107,7 @@ it.each(['wasm-relaxed', 'wasm-simd'])('formats of weights, %s', async (build) =
 });
 
 it.each(['wasm-relaxed', 'wasm-simd'])('break-even of sparse layers, %s', async (build) => {
-  for (const result of await measure<BreakEven>(build, 'break-even', quantile, ...models)) {
+  for (const result of await measuredLines<BreakEven>(build, 'break-even', quantile, ...models)) {
     console.log(
       `${result.model}, ${result.kernels}, ${result.integer_kernels}: share of quads left, how many times as fast as int8`,
     );
@@ -146,7 +126,7 @@ it.each(['wasm-relaxed', 'wasm-simd'])('break-even of sparse layers, %s', async 
 const hashOfRequantizations = 3445957723;
 
 it.each(['wasm-relaxed', 'wasm-simd'])('ten million sums become the same codes, %s', async (build) => {
-  const results = await measure<Requantizations>(build, 'requantizations');
+  const results = await measuredLines<Requantizations>(build, 'requantizations');
   expect(results.length).toBe(build === 'wasm-relaxed' ? 2 : 1);
   for (const { count, hash, definition } of results) {
     expect(count).toBeGreaterThan(10_000_000);
