@@ -882,8 +882,10 @@ constinit const IntegerKernels kWide = integer_table<WideDot, L>("16-bit product
 #if defined(__wasm_relaxed_simd__)
 template <int L>
 constinit const IntegerKernels kRelaxed = integer_table<RelaxedDot, L>("relaxed dot product");
+// Who only runs models has the plain binary for processors on which this one is wrong.
 template <int L>
-constinit const IntegerKernels* const kIntegerKernels[] = {&kRelaxed<L>, &kWide<L>, nullptr};
+constinit const IntegerKernels* const kIntegerKernels[] = {&kRelaxed<L>, kInferenceOnly ? nullptr : &kWide<L>,
+                                                           nullptr};
 #elif defined(ESPALIER_VNNI_DOT)
 template <int L>
 constinit const IntegerKernels kVnni = integer_table<VnniDot, L>("VNNI dot product");

@@ -25,6 +25,7 @@ namespace espalier::ESPALIER_VARIANT {
 
 // For blocks and for single images.
 extern const IntegerKernels* const* const kIntegers[2];
-constinit const IntegerKernels* const* const kIntegers[2] = {kIntegerKernels<kLanes>, kIntegerKernels<1>};
+constinit const IntegerKernels* const* const kIntegers[2] = {
+    kInferenceOnly ? nullptr : kIntegerKernels<kLanes>, kIntegerKernels<1>};
 
 }  // namespace espalier::ESPALIER_VARIANT

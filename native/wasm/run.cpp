@@ -3,9 +3,9 @@
 #include <emscripten.h>
 
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <string>
+#include <typeinfo>
 
 #include "core/error.h"
 #include "io/espalier_file.h"
@@ -26,30 +26,29 @@ ThreadPool& pool() {
 
 std::string failure;  // code, where and sentence, line by line
 
-void fail(ErrorCode code, const std::string& where, const std::string& sentence) {
-  failure = std::string(to_string(code)) + '\n' + where + '\n' + sentence;
-}
-
 }  // namespace
 
 extern "C" {
 
 EMSCRIPTEN_KEEPALIVE const char* last_failure() { return failure.c_str(); }
 
-// Null with a last_failure(): the file is damaged, or the kernels do not give the known answers here.
-EMSCRIPTEN_KEEPALIVE Running* load(const std::uint8_t* bytes, std::size_t size) {
-  try {
-    auto running = std::make_unique<Running>();
-    running->file = load_espalier({"model file", {bytes, size}});
-    running->packed = std::make_unique<PackedModel>(*running->file.model, select_kernels("auto"), pool());
-    running->file.model.reset();
-    return running.release();
-  } catch (const Error& error) {
-    fail(error.code(), error.where(), error.message());
-  } catch (const std::exception&) {
-    fail(ErrorCode::kUnsupported, "memory", "there is not enough of it for this model");
+// What a throw calls (-Wl,--wrap). Nothing is unwound: the instance traps with a last_failure() and is of no further use.
+void __wrap___cxa_throw(void* thrown, void* type, void (*)(void*)) {
+  if (type == &typeid(Error)) {
+    const Error& error = *static_cast<const Error*>(thrown);
+    failure = std::string(to_string(error.code())) + '\n' + error.where() + '\n' + error.message();
   }
-  return nullptr;
+  __builtin_trap();
+}
+
+// Traps with a last_failure() where the file is damaged or the kernels do not give the known answers here,
+// and without one where there is not enough memory.
+EMSCRIPTEN_KEEPALIVE Running* load(const std::uint8_t* bytes, std::size_t size) {
+  auto running = std::make_unique<Running>();
+  running->file = load_espalier({"model file", {bytes, size}});
+  running->packed = std::make_unique<PackedModel>(*running->file.model, select_kernels("auto"), pool());
+  running->file.model.reset();
+  return running.release();
 }
 
 EMSCRIPTEN_KEEPALIVE void unload(Running* running) { delete running; }

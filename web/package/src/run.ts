@@ -113,11 +113,7 @@ class Running implements RunModel {
   constructor(native: Exports, file: Uint8Array, kernels: KernelName) {
     this.#native = native;
     this.kernels = kernels;
-    const model = withBytes(native, file, (pointer) => native.load(pointer, file.length));
-    if (model === 0) {
-      const [code, where, ...sentence] = text(native, native.last_failure()).split('\n');
-      throw new EspalierError(code as ErrorCode, where ?? '', sentence.join('\n'));
-    }
+    const model = withBytes(native, file, (pointer) => load(native, pointer, file.length));
     this.#model = model;
     [this.channels, this.height, this.width, this.classes, this.bytes] = [0, 1, 2, 3, 4].map((what) =>
       native.number_of(model, what),
@@ -160,6 +156,19 @@ class Running implements RunModel {
   dispose(): void {
     this.#native?.unload(this.#model);
     this.#native = undefined;
+  }
+}
+
+/** A failed one leaves the instance as it was in the middle of its work: nobody keeps it. */
+function load(native: Exports, pointer: number, size: number): number {
+  try {
+    return native.load(pointer, size);
+  } catch {
+    const failure = text(native, native.last_failure());
+    if (!failure)
+      throw new EspalierError('unsupported', 'memory', 'there is not enough of it for this model');
+    const [code, where, ...sentence] = failure.split('\n');
+    throw new EspalierError(code as ErrorCode, where ?? '', sentence.join('\n'));
   }
 }
 
