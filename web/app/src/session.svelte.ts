@@ -22,9 +22,10 @@ import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
 import { t } from './i18n/index.svelte';
+import { offer } from './offer';
 import { PageError } from './page-error';
 import { ownDataset, recognise, slug } from './recognise';
-import { defaults, fromHash, toConfig, toHash, type Settings } from './settings';
+import { defaults, fromHash, stepOf, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
 import { takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
@@ -86,6 +87,8 @@ class Session {
   weightsHash = $state('');
 
   progress = $state.raw<TrainingProgress>();
+  /** Of the present weights. */
+  trainings = $state(0);
   /** Training steps done; a pause comes a few steps after the last progress. */
   step = $state(0);
   imagesPerSecond = $state(0);
@@ -107,6 +110,9 @@ class Session {
 
   notices = $state.raw<Notice[]>([]);
 
+  /** Goes up when the weights, or the data that they are judged by, are others. */
+  weightsVersion = $state(0);
+
   #engine: Engine | undefined;
   #digits: Promise<Dataset> | undefined;
   #dataset: Dataset | undefined;
@@ -127,8 +133,16 @@ class Session {
   #checkpoint: Uint8Array | undefined;
   #checkpointAt = 0;
   #crashes = 0;
+  /** Where the address wants a training to be paused. */
+  #until = typeof location === 'undefined' ? 0 : stepOf(location.hash);
   #downloadAbort: AbortController | undefined;
   #noticeId = 0;
+
+  /** What is compressed, and where. */
+  get handles(): { engine: Engine; model: Model; dataset: Dataset } | undefined {
+    const [engine, model, dataset] = [this.#engine, this.#model, this.#dataset];
+    return engine && model && dataset && { engine, model, dataset };
+  }
 
   className(label: number): string {
     return this.classNames[label] ?? String(label);
@@ -150,6 +164,11 @@ class Session {
     const { applied, settings } = this;
     if (!applied) return false;
     return (Object.keys(applied) as (keyof Settings)[]).some((name) => applied[name] !== settings[name]);
+  }
+
+  /** Whether the settings alone make these weights: one training from fresh ones. */
+  get isRepeatable(): boolean {
+    return this.trainings === 1 && this.phase !== 'ready';
   }
 
   /** Whether a digit can be drawn for this dataset. */
@@ -188,9 +207,9 @@ class Session {
     try {
       const source = await this.#sourceOf(id);
       if (source) return await this.#change(id, source);
-      this.#say('info', t.notices.notStored(id));
+      this.say('info', t.notices.notStored(id));
     } catch (error) {
-      this.#report(error);
+      this.report(error);
       this.settings.preset = defaults.preset;
     }
     await this.#change(builtInDigits.id, drawnDigits);
@@ -253,6 +272,7 @@ class Session {
     await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
+    if (this.#until > 0) void this.pause();
     this.#afterFirstStep(() => this.#inspect(model));
   }
 
@@ -261,6 +281,7 @@ class Session {
     const old = this.#model;
     this.#model = model;
     this.modelName = name;
+    this.trainings = 0;
     this.progress = undefined;
     this.step = 0;
     this.imagesPerSecond = 0;
@@ -270,6 +291,7 @@ class Session {
     this.judgement = undefined;
     this.weightsHash = '';
     this.#checkpoint = undefined;
+    this.weightsVersion += 1;
     void old?.dispose().catch(() => {});
   }
 
@@ -283,7 +305,7 @@ class Session {
       if (!inspection.layers.some(({ name }) => name === this.layer)) this.layer = candidates[0]?.name ?? '';
       this.#refreshViews();
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
@@ -295,6 +317,7 @@ class Session {
     this.applied = settings;
     this.finished = undefined;
     this.weightsHash = '';
+    this.trainings += 1;
     this.phase = 'training';
     this.#judgedAt = performance.now();
     this.#checkpointAt = performance.now();
@@ -306,7 +329,7 @@ class Session {
 
   /** What can wait until the engine learns: it does one thing at a time. */
   #afterFirstStep(work: () => Promise<void>): void {
-    this.#later.push(() => void work().catch((error: unknown) => this.#report(error)));
+    this.#later.push(() => void work().catch((error: unknown) => this.report(error)));
   }
 
   #begun(): void {
@@ -327,7 +350,7 @@ class Session {
       this.#training = undefined;
       this.phase = 'failed';
       if (error instanceof EspalierError && error.code === 'crashed') void this.#recover();
-      else this.#report(error);
+      else this.report(error);
     }
   }
 
@@ -347,6 +370,7 @@ class Session {
       case 'paused':
         this.#flushNumbers();
         this.step = event.step;
+        if (this.#goesFurther(event.step)) break;
         this.phase = 'paused';
         this.#settle();
         break;
@@ -361,6 +385,14 @@ class Session {
     }
   }
 
+  /** Paused as early as could be, a training that an address describes goes on to exactly its step. */
+  #goesFurther(step: number): boolean {
+    const rest = this.#until - step;
+    this.#until = 0;
+    if (rest > 0) void this.#steer((training) => training.step(rest));
+    return rest > 0;
+  }
+
   #flushNumbers(): void {
     clearTimeout(this.#numbersTimer);
     this.#numbersTimer = undefined;
@@ -370,12 +402,14 @@ class Session {
       this.imagesPerSecond = meanSpeed(events, this.progress?.step ?? 0);
       this.progress = last;
       this.step = last.step;
+      this.weightsVersion += 1;
     }
     this.historyVersion += 1;
   }
 
   /** Weights stand still: show everything as of now. */
   #settle(): void {
+    this.weightsVersion += 1;
     this.#refreshViews();
     void this.#hash();
     void this.judge();
@@ -439,7 +473,7 @@ class Session {
     try {
       await action(training);
     } catch (error) {
-      if (training === this.#training) this.#report(error);
+      if (training === this.#training) this.report(error);
     }
   }
 
@@ -447,9 +481,9 @@ class Session {
   async #recover(): Promise<void> {
     this.#crashes += 1;
     if (this.#crashes > 3) {
-      return this.#say('error', t.notices.gaveUp);
+      return this.say('error', t.notices.gaveUp);
     }
-    this.#say('info', t.notices.recovered);
+    this.say('info', t.notices.recovered);
     const checkpoint = this.#checkpoint;
     const settings = this.applied;
     await this.#inOrder(async () => {
@@ -505,7 +539,7 @@ class Session {
 
   async moreSamples(): Promise<void> {
     const page = Math.round((this.samples?.indices[0] ?? 0) / sampleCount) + 1;
-    await this.#chooseSamples(page).catch((error: unknown) => this.#report(error));
+    await this.#chooseSamples(page).catch((error: unknown) => this.report(error));
   }
 
   #keepViewsFresh(): void {
@@ -528,7 +562,7 @@ class Session {
     this.#viewsBusy = true;
     void this.#readViews()
       .catch((error: unknown) => {
-        if (this.phase !== 'failed') this.#report(error);
+        if (this.phase !== 'failed') this.report(error);
       })
       .finally(() => {
         this.#viewsBusy = false;
@@ -590,7 +624,7 @@ class Session {
     } catch (error) {
       const expected =
         error instanceof EspalierError && (error.code === 'aborted' || error.code === 'crashed');
-      if (!expected && model === this.#model) this.#report(error);
+      if (!expected && model === this.#model) this.report(error);
     } finally {
       this.#judgedAt = performance.now();
       if (this.#judging === judging) this.#judging = undefined;
@@ -629,7 +663,7 @@ class Session {
     const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
     const [model] = models;
     if (model && files.length > 1) {
-      return this.#say('error', t.notices.oneModel);
+      return this.say('error', t.notices.oneModel);
     }
     await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
   }
@@ -654,7 +688,7 @@ class Session {
     this.phase = 'ready';
     await this.#inspect(model);
     this.#settle();
-    this.#say('info', t.notices.loaded(file.name));
+    this.say('info', t.notices.loaded(file.name));
   }
 
   async #openFiles(files: File[]): Promise<void> {
@@ -673,7 +707,7 @@ class Session {
   }
 
   async forgetStored(id: string): Promise<void> {
-    await forget(id).catch((error: unknown) => this.#report(error));
+    await forget(id).catch((error: unknown) => this.report(error));
     await this.#listStored();
   }
 
@@ -691,7 +725,7 @@ class Session {
       await this.#inOrder(() => this.#change(dataset.id, source), false);
       await this.#keep(dataset.id, dataset.name, files);
     } catch (error) {
-      if (!signal.aborted) this.#report(error);
+      if (!signal.aborted) this.report(error);
     } finally {
       if (this.#downloadAbort.signal === signal) this.downloading = undefined;
     }
@@ -708,7 +742,7 @@ class Session {
       await keep({ id, name, bytes }, files);
       await this.#listStored();
     } catch {
-      this.#say('info', t.notices.noRoom(name));
+      this.say('info', t.notices.noRoom(name));
     }
   }
 
@@ -731,15 +765,15 @@ class Session {
       const figure = accuracy === undefined ? '' : `-${(100 * accuracy).toFixed(1)}`;
       offer(bytes, `espalier-${slug(this.modelName)}-${slug(this.datasetId)}${figure}.safetensors`);
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
   // ── The page ─────────────────────────────────────────────────────────────────────────────────
 
-  /** Keeps the address in step with the menus, without filling the history. */
-  writeAddress(): void {
-    const hash = toHash($state.snapshot(this.settings), location.hash);
+  /** Keeps the address in step with the menus and with `others`, without filling the history. */
+  writeAddress(others: Record<string, string>): void {
+    const hash = toHash($state.snapshot(this.settings), others, location.hash);
     history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search);
   }
 
@@ -747,6 +781,7 @@ class Session {
   readAddress(): void {
     const settings = fromHash(location.hash);
     const moved = settings.dataset !== this.datasetId;
+    this.#until = stepOf(location.hash);
     Object.assign(this.settings, settings);
     void (moved ? this.useStored(settings.dataset) : this.reset());
   }
@@ -755,17 +790,17 @@ class Session {
     this.notices = this.notices.filter((notice) => notice.id !== id);
   }
 
-  #say(kind: Notice['kind'], text: string, english = ''): void {
+  say(kind: Notice['kind'], text: string, english = ''): void {
     const notice = { id: ++this.#noticeId, kind, text, english };
     const others = this.notices.filter((old) => old.text !== text || old.english !== english);
     this.notices = [...others, notice].slice(-3);
     if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
   }
 
-  #report(error: unknown): void {
-    if (error instanceof PageError) return this.#say('error', error.message);
+  report(error: unknown): void {
+    if (error instanceof PageError) return this.say('error', error.message);
     const text = error instanceof Error ? error.message : String(error);
-    this.#say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
+    this.say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
   }
 
   /** `fatal`: nothing is left that could go on. */
@@ -773,7 +808,7 @@ class Session {
     const done = this.#order.then(work).catch((error: unknown) => {
       if (error instanceof EspalierError && error.code === 'aborted') return;
       if (fatal || !this.#training) this.phase = this.#model ? this.phase : 'failed';
-      this.#report(error);
+      this.report(error);
     });
     this.#order = done;
     return done;
@@ -799,13 +834,4 @@ function meanSpeed(events: TrainingProgress[], stepBefore: number): number {
     seconds += done / Math.max(imagesPerSecond, 1e-9);
   }
   return steps / seconds;
-}
-
-function offer(bytes: Uint8Array, name: string): void {
-  const url = URL.createObjectURL(new Blob([bytes.slice()]));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
