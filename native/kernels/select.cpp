@@ -154,9 +154,11 @@ std::string_view check_known_answers(const Kernels& kernels) {
     return kernels.fused ? "multiply-add is not fused on this processor"
                          : "multiply-add is fused although it must not be";
   }
-  if (!convolves(kernels) || !convolves(*kernels.single))
+  if (!convolves(kernels) || (kernels.single && !convolves(*kernels.single)))
     return "a convolution with a known result came out wrong";
-  if (!exponentiates(kernels)) return "an exponential with a known result came out wrong";
+  if (kernels.softmax_terms && !exponentiates(kernels)) {
+    return "an exponential with a known result came out wrong";
+  }
   return {};
 }
 
