@@ -162,6 +162,14 @@ nlohmann::json open_spec(const std::string& model, const Dataset* dataset, const
   return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, ErrorCode::kSpec, model);
 }
 
+nlohmann::json parts_json(std::span<const FilePart> parts) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const FilePart& part : parts) {
+    list.push_back({{"name", part.name}, {"bytes", part.bytes}, {"entropy_bytes", part.entropy_bytes}});
+  }
+  return list;
+}
+
 void check_can_save(const std::string& path) {
   if (path.empty()) return;
   if (std::error_code ignored; fs::is_directory(path, ignored)) {

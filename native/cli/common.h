@@ -59,6 +59,9 @@ const FileFormat& format_of_out(const std::string& out);
 // there is one. Error{kArgument} at `option` if it is neither.
 nlohmann::json open_spec(const std::string& model, const Dataset* dataset, const char* option = "--model");
 
+// A file's parts as a JSON list: name, bytes, entropy_bytes.
+nlohmann::json parts_json(std::span<const FilePart> parts);
+
 // Fails early where save() would fail late.
 void check_can_save(const std::string& path);
 

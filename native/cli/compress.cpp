@@ -35,15 +35,6 @@ std::string place_of(const Pipeline& pipeline, std::size_t pass) {
          std::string(pipeline.passes[pass].type->name) + ": ";
 }
 
-json parts_json(const std::vector<FilePart>& parts) {
-  json list = json::array();
-  for (const FilePart& part : parts) {
-    list.push_back(
-        Fields()("name", part.name)("bytes", part.bytes)("entropy_bytes", part.entropy_bytes).take());
-  }
-  return list;
-}
-
 int run(const CompressOptions& options) {
   const Stopwatch stopwatch;
   const FileFormat& format = format_of_out(options.out);

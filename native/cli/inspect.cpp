@@ -13,6 +13,7 @@
 #include "data/load.h"
 #include "graph/plan.h"
 #include "ops/op.h"
+#include "runtime/tail.h"
 
 namespace espalier::cli {
 namespace {
@@ -30,6 +31,14 @@ struct Subject {
   std::string weights_sha256;     // empty: it has no weights yet
   std::optional<ModelSize> size;  // of a model with weights
   bool compressed = false;
+  std::vector<real> value;  // its parameters
+
+  // Of a file: what it says besides the model, and what its parts take where its format knows that.
+  std::string_view format;
+  std::int64_t file_bytes = 0;
+  std::vector<std::string> labels;
+  std::string pipeline;
+  std::vector<FilePart> parts;
 };
 
 // Whether anything is pruned or quantized.
@@ -49,14 +58,25 @@ Subject open(const std::string& name) {
     if (start == 0 || std::memchr(bytes.data(), 0, start) || recognised_format(bytes)) {
       ModelFile file = load_model_file({name, bytes});
       const Model& model = *file.model;
-      std::string sha256 = sha256_hex(weight_bytes(model));
-      ModelSize size = measure(model);
-      const bool compressed = is_compressed(model.graph, model);
-      return {std::move(file.model->graph), std::move(file.training), std::move(sha256), std::move(size),
-              compressed};
+      Subject subject{.graph = {},
+                      .training = std::move(file.training),
+                      .weights_sha256 = sha256_hex(weight_bytes(model))};
+      subject.size = measure(model);
+      subject.compressed = is_compressed(model.graph, model);
+      subject.value.assign(model.parameters.value.begin(), model.parameters.value.end());
+      subject.format = file.format;
+      subject.file_bytes = static_cast<std::int64_t>(bytes.size());
+      // Written again it is the same file, so these are its own parts.
+      (void)find_file_format(file.format)
+          .save(model, {.labels = file.labels, .pipeline = file.pipeline, .parts = &subject.parts});
+      subject.labels = std::move(file.labels);
+      subject.pipeline = std::move(file.pipeline);
+      subject.graph = std::move(file.model->graph);
+      return subject;
     }
   }
-  return {compile(open_spec(name, nullptr, "MODEL")), std::nullopt, "", std::nullopt};
+  return {
+      .graph = compile(open_spec(name, nullptr, "MODEL")), .training = std::nullopt, .weights_sha256 = ""};
 }
 
 // Null: the layer has no parameters, or the model no weights.
@@ -72,9 +92,17 @@ double sparsity_of(const LayerSize& size) {
   return 1 - static_cast<double>(size.nonzeros) / static_cast<double>(size.parameters);
 }
 
-// "90.0 % zeros, 4 bits symmetric per channel"
+// "90.0 % zeros, 4 bits symmetric per channel", "8 bits, steps of 0.0123, zero at 12"
 std::string compression_of(const Subject& subject, const Node& node) {
-  if (node.op == &kFakeQuantize) return std::to_string(node.attributes.bits) + " bits";
+  if (node.op == &kFakeQuantize) {
+    std::string text = std::to_string(node.attributes.bits) + " bits";
+    if (!subject.value.empty()) {
+      const CodeGrid grid = grid_of(node, subject.value.data());
+      text +=
+          ", steps of " + short_number(double{grid.scale}) + ", zero at " + std::to_string(grid.zero_point);
+    }
+    return text;
+  }
   const LayerSize* size = size_of(subject, node);
   if (!size) return "";
   std::string text;
@@ -108,6 +136,13 @@ std::int64_t memory(const Graph& graph, int lanes, const InspectOptions& options
   return (plan.arena_size + slabs) * static_cast<std::int64_t>(sizeof(real));
 }
 
+// Any text is kept, so it need not be JSON.
+nlohmann::json pipeline_of(const Subject& subject) {
+  if (subject.pipeline.empty()) return nullptr;
+  const nlohmann::json pipeline = nlohmann::json::parse(subject.pipeline, nullptr, false);
+  return pipeline.is_object() ? pipeline : nlohmann::json(subject.pipeline);
+}
+
 nlohmann::json as_json(const Subject& subject, const Kernels& kernels, const InspectOptions& options) {
   using nlohmann::json;
   const Graph& graph = subject.graph;
@@ -124,7 +159,13 @@ nlohmann::json as_json(const Subject& subject, const Kernels& kernels, const Ins
                       {"macs", macs_of(node)},
                       {"tensors", parameters}});
     if (const LayerSize* size = size_of(subject, node)) layers.back().update(compression_json(*size, node));
-    if (node.op == &kFakeQuantize) layers.back()["bits"] = node.attributes.bits;
+    if (node.op == &kFakeQuantize) {
+      layers.back()["bits"] = node.attributes.bits;
+      if (!subject.value.empty()) {
+        const CodeGrid grid = grid_of(node, subject.value.data());
+        layers.back().update({{"scale", grid.scale}, {"zero_point", grid.zero_point}});
+      }
+    }
   }
   json compression = nullptr;
   if (subject.size) {
@@ -137,7 +178,16 @@ nlohmann::json as_json(const Subject& subject, const Kernels& kernels, const Ins
                 {"step", subject.training->step},
                 {"total_steps", subject.training->total_steps}};
   }
+  json file = nullptr;
+  if (!subject.format.empty()) {
+    file = {{"format", subject.format},
+            {"bytes", subject.file_bytes},
+            {"parts", parts_json(subject.parts)},
+            {"labels", subject.labels},
+            {"pipeline", pipeline_of(subject)}};
+  }
   return {{"model", graph.name},
+          {"file", file},
           {"input", {graph.input.shape.channels, graph.input.shape.height, graph.input.shape.width}},
           {"classes", graph.classes},
           {"parameters", graph.parameter_count()},
@@ -194,6 +244,44 @@ void print_table(const Subject& subject, const Kernels& kernels, const InspectOp
   if (!subject.weights_sha256.empty()) std::cout << "weights  sha256 " << subject.weights_sha256 << '\n';
 }
 
+// "tiny-lenet5: prune, finetune, quantize"
+std::string words_of(const nlohmann::json& pipeline) {
+  if (!pipeline.is_object()) return dump(pipeline);
+  std::string passes;
+  const auto list = pipeline.find("passes");
+  if (list != pipeline.end() && list->is_array()) {
+    for (const nlohmann::json& pass : *list) {
+      if (!pass.is_object()) continue;
+      passes += (passes.empty() ? "" : ", ") + dump(pass.value("pass", nlohmann::json()));
+    }
+  }
+  std::erase(passes, '"');
+  const auto name = pipeline.find("name");
+  const bool named = name != pipeline.end() && name->is_string() && !name->get<std::string>().empty();
+  return (named ? name->get<std::string>() + ": " : "") + passes;
+}
+
+void print_file(const Subject& subject) {
+  if (subject.format.empty()) return;
+  std::cout << "\nfile     " << subject.format << ", " << with_commas(subject.file_bytes) << " bytes\n";
+  if (!subject.labels.empty()) {
+    std::string labels;
+    for (const std::string& label : subject.labels) labels += (labels.empty() ? "" : ", ") + label;
+    std::cout << "labels   " << labels << '\n';
+  }
+  if (!subject.pipeline.empty()) std::cout << "made by  " << words_of(pipeline_of(subject)) << '\n';
+  if (subject.parts.empty()) return;
+  std::size_t width = 4;
+  for (const FilePart& part : subject.parts) width = std::max(width, part.name.size());
+  std::cout << '\n'
+            << std::left << std::setw(static_cast<int>(width)) << "part" << std::right << std::setw(12)
+            << "bytes\n";
+  for (const FilePart& part : subject.parts) {
+    std::cout << std::left << std::setw(static_cast<int>(width)) << part.name << std::right << std::setw(11)
+              << with_commas(part.bytes) << '\n';
+  }
+}
+
 int run(const InspectOptions& options) {
   const Subject subject = open(options.model);
   const Kernels& kernels = options.engine.select();
@@ -201,6 +289,7 @@ int run(const InspectOptions& options) {
     std::cout << dump(as_json(subject, kernels, options), 2) << '\n';
   } else {
     print_table(subject, kernels, options);
+    print_file(subject);
   }
   return kDone;
 }
@@ -220,7 +309,9 @@ Command add_inspect(CLI::App& espalier) {
   app->footer(
       "Examples:\n"
       "  espalier inspect lenet5\n"
-      "  espalier inspect small.safetensors --json");
+      "  espalier inspect small.safetensors --json\n"
+      "  espalier inspect tiny.espalier     # its layers, labels, the pipeline that made it, bytes of each "
+      "part");
   return {app, [options] { return run(*options); }};
 }
 

@@ -15,6 +15,8 @@ using nlohmann::json;
 
 constexpr const char* kSpecKey = "espalier.spec";
 constexpr const char* kTrainingKey = "espalier.training";
+constexpr const char* kLabelsKey = "espalier.labels";
+constexpr const char* kPipelineKey = "espalier.pipeline";
 constexpr std::string_view kOptimizerPrefix = "optimizer.";
 constexpr std::string_view kMaskPrefix = "mask.";
 
@@ -114,6 +116,20 @@ json to_json(const Trainer& trainer) {
           {"total_steps", trainer.total_steps()}};
 }
 
+std::vector<std::string> read_labels(const TensorFile& tensors, int classes, const std::string& file) {
+  const auto text = tensors.metadata.find(kLabelsKey);
+  if (text == tensors.metadata.end()) return {};
+  const json list = parse_json(text->second, ErrorCode::kModel, file + " (labels)");
+  std::vector<std::string> labels;
+  for (const json& label : list) {
+    if (list.is_array() && label.is_string()) labels.push_back(label.get<std::string>());
+  }
+  if (labels.size() != list.size() || labels.size() != static_cast<std::size_t>(classes)) {
+    fail(file + " (labels)", "must be a list of " + std::to_string(classes) + " texts");
+  }
+  return labels;
+}
+
 TrainingState read_training(const std::string& text, const TensorFile& tensors, const Graph& graph,
                             const std::string& file) {
   const std::string where = file + " (training)";
@@ -157,9 +173,16 @@ TrainingState read_training(const std::string& text, const TensorFile& tensors, 
 
 }  // namespace
 
-std::vector<std::uint8_t> save_model(const Model& model, const Trainer* trainer) {
+std::vector<std::uint8_t> save_model(const Model& model, const Trainer* trainer,
+                                     std::span<const std::string> labels, std::string_view pipeline) {
   TensorFile file;
   file.metadata = {{"format", "pt"}, {kSpecKey, to_spec(model.graph).dump()}};
+  if (!labels.empty()) {
+    json list = json::array();
+    for (const std::string& label : labels) list.push_back(label);
+    file.metadata[kLabelsKey] = list.dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+  if (!pipeline.empty()) file.metadata[kPipelineKey] = pipeline;
   const auto parameters = model.graph.parameters();
   for (const ParameterInfo* info : parameters) {
     file.tensors.push_back(take(info->name, *info, model.parameters.value));
@@ -190,6 +213,10 @@ Checkpoint load_checkpoint(const NamedBytes& file) {
   Checkpoint checkpoint;
   if (const auto training = tensors.metadata.find(kTrainingKey); training != tensors.metadata.end()) {
     checkpoint.training = read_training(training->second, tensors, graph, file.name);
+  }
+  checkpoint.labels = read_labels(tensors, graph.classes, file.name);
+  if (const auto pipeline = tensors.metadata.find(kPipelineKey); pipeline != tensors.metadata.end()) {
+    checkpoint.pipeline = pipeline->second;
   }
   checkpoint.model = std::make_unique<Model>(std::move(graph));
   put_weights(tensors, *checkpoint.model);

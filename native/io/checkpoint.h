@@ -6,6 +6,8 @@
 //   metadata  "format"             "pt"
 //             "espalier.spec"      the model spec with its input normalisation
 //             "espalier.training"  {"config", "step", "training_images", "total_steps"}, if there was one
+//             "espalier.labels"    a list of the classes' names, if they are known
+//             "espalier.pipeline"  the pipeline that compressed it (compress/pipeline.h), if one did
 //
 // A training that is stopped at any step and resumed ends with the same bits as one that was not: all that
 // is random is a function of (seed, epoch, image), so weights, moments and the step are the whole state.
@@ -14,7 +16,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/safetensors.h"
@@ -22,8 +26,10 @@
 
 namespace espalier {
 
-// `trainer` (may be null) is the training that the model is in.
-std::vector<std::uint8_t> save_model(const Model& model, const Trainer* trainer = nullptr);
+// `trainer` (may be null) is the training that the model is in. `labels`: one for each class, or none.
+std::vector<std::uint8_t> save_model(const Model& model, const Trainer* trainer = nullptr,
+                                     std::span<const std::string> labels = {},
+                                     std::string_view pipeline = {});
 
 struct TrainingState {
   TrainingConfig config;
@@ -38,6 +44,8 @@ struct TrainingState {
 struct Checkpoint {
   std::unique_ptr<Model> model;
   std::optional<TrainingState> training;
+  std::vector<std::string> labels;  // of the classes; empty: the file has none
+  std::string pipeline;             // JSON text of what made it; empty: the file has none
 };
 
 // Errors of these are Error{kModel} that name the file: not a safetensors file, cut off, no spec inside,

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "graph/assemble.h"
 #include "io/context_coder.h"
+#include "io/text_coder.h"
 #include "ops/op.h"
 #include "ops/weights.h"
 
@@ -17,7 +19,6 @@ namespace {
 
 constexpr std::uint8_t kMagic[] = {'E', 'S', 'P', 'L'};
 constexpr std::uint8_t kVersion = 1;
-constexpr std::uint32_t kLongestText = 1 << 20;
 // A number costs at least 1/710 of a bit (ContextCoder), so what a file can hold is bounded by its size.
 constexpr std::int64_t kNumbersPerByte = 16384, kFewNumbers = 1 << 16;
 
@@ -39,23 +40,6 @@ enum Kind : std::uint32_t {
   kZeroBits,
   kLabelFlag
 };
-
-// What names, labels and pipelines are likely to say. Both sides read it before the first text.
-constexpr std::string_view kFamiliar =
-    "conv1 conv2 conv3 fc1 fc2 fc3 relu1 relu2 relu3 pool1 pool2 flatten dropout batch_norm1 block1_conv1 "
-    "block2_add global_avg_pool fake_quantize1 depthwise lenet5 lenet-300-100 small resnet mobile "
-    "airplane automobile bird cat deer dog frog horse ship truck "
-    "{\"name\":\"deep-compression\",\"passes\":[{\"pass\":\"prune\",\"criterion\":\"magnitude\",\"sparsity\":"
-    "0.9,"
-    "\"granularity\":\"element\",\"schedule\":\"cubic\",\"scope\":\"global\",\"steps\":10},{\"pass\":"
-    "\"finetune\","
-    "\"epochs\":10,\"learning_rate\":0.01,\"optimizer\":\"adam\"},{\"pass\":\"quantize\",\"scheme\":"
-    "\"codebook\","
-    "\"bits\":4,\"initialization\":\"linear\",\"weights\":\"symmetric\",\"activations\":\"affine\","
-    "\"layers\":"
-    "{\"conv1\":{\"bits\":8}},\"qat\":2},{\"pass\":\"share\"},{\"pass\":\"slim\",\"keep\":0.5},{\"pass\":"
-    "\"distill\","
-    "\"teacher\":\"\",\"temperature\":4},{\"pass\":\"fold_batch_norm\"}]}";
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorCode::kModel, "", message); }
 
@@ -183,24 +167,50 @@ class Surroundings {
   std::uint32_t last_ = 0;
 };
 
-// The number that a code is stored for: its level, or, where rounding or a threshold would give that another
-// code, a number beside it. So what was read has the codes that were written.
+// The floats in order, as whole numbers: -0 is -1, 0 is 0.
+float float_at(std::int32_t place) {
+  const std::int32_t bits = place < 0 ? std::numeric_limits<std::int32_t>::min() - place - 1 : place;
+  return std::bit_cast<float>(bits);
+}
+constexpr std::int32_t kLastFloat = 0x7F7FFFFF;
+
+// A number that has this code: its level, or, where rounding or a threshold would give that another code, the
+// smallest other one; levels rise with the numbers that they stand for. So what was read has the codes that
+// were written.
 real number_of(const QuantizationScheme& scheme, std::int32_t code, const Grid& grid, int bits) {
-  real level = 0;
-  scheme.dequantize({&code, 1}, grid, bits, &level);
-  const auto sign = static_cast<real>(code < 0 ? -1 : 1);
-  for (const real x : {level, level - grid.scale / 2, level + grid.scale / 2, 2 * sign * grid.offset}) {
-    std::int32_t again = code - 1;
-    scheme.quantize({&x, 1}, grid, bits, &again);
-    if (again == code) return x;
+  const auto code_of = [&](real x) {
+    std::int32_t found = 0;
+    scheme.quantize({&x, 1}, grid, bits, &found);
+    return found;
+  };
+  const auto level_of = [&](std::int32_t of) {
+    real level = 0;
+    scheme.dequantize({&of, 1}, grid, bits, &level);
+    return level;
+  };
+  const real level = level_of(code);
+  if (code_of(level) == code) return level;
+  std::int32_t low = -kLastFloat - 1, high = kLastFloat;
+  while (low < high) {
+    const auto middle = static_cast<std::int32_t>((std::int64_t{low} + high) >> 1);
+    if (level_of(code_of(float_at(middle))) < level) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
   }
-  return level;
+  if (code_of(float_at(low)) != code) refuse("has a weight that is not on its grid");
+  return float_at(low);
 }
 
 class Walk {
  public:
   explicit Walk(ContextCoder& coder, std::int64_t largest_slab = 0, std::vector<FilePart>* parts = nullptr)
-      : coder_(coder), reading_(coder.reading()), largest_slab_(largest_slab), parts_(parts) {}
+      : coder_(coder),
+        text_(coder, kText, kTextLength),
+        reading_(coder.reading()),
+        largest_slab_(largest_slab),
+        parts_(parts) {}
 
   // Graph and numbers of `file.model`, labels and pipeline: from it, or into it.
   void walk(EspalierFile& file, const Model* source) {
@@ -217,7 +227,7 @@ class Walk {
     numbers(file.model ? *file.model : const_cast<Model&>(*source));
     labels(file.labels, file.model ? file.model->graph.classes : source->graph.classes);
     part("labels");
-    text(file.pipeline);
+    text_.code(file.pipeline);
     part("pipeline");
   }
 
@@ -231,35 +241,6 @@ class Walk {
     if (!reading_) return;
     if (static_cast<double>(coded) > maximum - minimum) refuse("has a number that is out of its range");
     number = static_cast<Number>(static_cast<double>(coded) + minimum);
-  }
-
-  void text(std::string& text) {
-    auto length = static_cast<std::uint32_t>(text.size());
-    length = coder_.number(length, Contexts(kTextLength).add(0));
-    if (length > kLongestText) refuse("has a text that is too long");
-    if (length == 0) {
-      text.clear();
-      return;
-    }
-    if (!familiar_) {
-      familiar_ = true;
-      coder_.rehearse(true);
-      std::uint32_t history = 0;
-      for (const char c : kFamiliar) letter(c, history);
-      coder_.rehearse(false);
-    }
-    std::uint32_t history = 0;
-    std::string result;
-    for (std::uint32_t i = 0; i < length; ++i) result += letter(reading_ ? '\0' : text[i], history);
-    text = result;
-  }
-
-  char letter(char c, std::uint32_t& history) {
-    Contexts contexts(kText);
-    contexts.add(0).add(history & 0xFF).add(history & 0xFFFF).add(history & 0xFFFFFF).add(history);
-    const std::uint32_t byte = coder_.symbol(static_cast<std::uint8_t>(c), 8, contexts);
-    history = history << 8 | byte;
-    return static_cast<char>(byte);
   }
 
   // A double: a short decimal m / 10^k, a float, or 64 bits.
@@ -312,7 +293,7 @@ class Walk {
       graph.classes = source->classes;
       count = source->nodes.size();
     }
-    text(graph.name);
+    text_.code(graph.name);
     Shape& shape = graph.input.shape;
     whole(shape.channels, 0, 1, 1024);
     whole(shape.height, 1, 1, 4096);
@@ -346,7 +327,7 @@ class Walk {
     const bool named =
         flag(node.name != automatic_name(*node.op, graph.nodes.size()), Contexts(kSpecFlag).add(2));
     if (named) {
-      text(node.name);
+      text_.code(node.name);
     } else {
       node.name.clear();
     }
@@ -708,7 +689,7 @@ class Walk {
       if (flag(labels[i] == digits, Contexts(kLabelFlag).add(1))) {
         labels[i] = digits;
       } else {
-        text(labels[i]);
+        text_.code(labels[i]);
       }
     }
   }
@@ -721,12 +702,12 @@ class Walk {
   }
 
   ContextCoder& coder_;
+  TextCoder text_;
   const bool reading_;
   const std::int64_t largest_slab_;
   std::vector<FilePart>* parts_;
   std::int64_t position_ = 0;
   double entropy_ = 0;
-  bool familiar_ = false;
   std::uint32_t last_type_ = 63;
   std::uint32_t tensor_ = 0;
   std::uint32_t float_tensor_ = 0;
@@ -759,7 +740,7 @@ std::vector<std::uint8_t> save_espalier(const Model& model, std::span<const std:
                 "are " + std::to_string(labels.size()) + ", but the model has " +
                     std::to_string(model.graph.classes) + " classes; give one for each, or none");
   }
-  if (pipeline.size() > kLongestText) {
+  if (pipeline.size() > TextCoder::kLongest) {
     throw Error(ErrorCode::kArgument, "pipeline", "is longer than a megabyte; leave it out");
   }
   ContextCoder coder;

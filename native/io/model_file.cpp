@@ -20,11 +20,13 @@ ModelFile load_safetensors(const NamedBytes& file) {
   ModelFile result;
   result.model = std::move(checkpoint.model);
   result.training = std::move(checkpoint.training);
+  result.labels = std::move(checkpoint.labels);
+  result.pipeline = std::move(checkpoint.pipeline);
   return result;
 }
 
-std::vector<std::uint8_t> save_safetensors(const Model& model, const ModelNotes&) {
-  return save_model(model);
+std::vector<std::uint8_t> save_safetensors(const Model& model, const ModelNotes& notes) {
+  return save_model(model, nullptr, notes.labels, notes.pipeline);
 }
 
 ModelFile load_compressed(const NamedBytes& file) {

@@ -23,9 +23,22 @@ namespace {
 using nlohmann::json;
 
 template <class Row>
-json rows(std::span<const Row> table) {
+const Row& row_of(const Row& row) {
+  return row;
+}
+template <class Row>
+const Row& row_of(const Row* const& row) {
+  return *row;
+}
+
+// Of tables of rows, and of pointers to rows.
+template <class Entry>
+json rows(std::span<const Entry> table) {
   json list = json::array();
-  for (const Row& row : table) list.push_back(Fields()("name", row.name)("summary", row.summary).take());
+  for (const Entry& entry : table) {
+    const auto& row = row_of(entry);
+    list.push_back(Fields()("name", row.name)("summary", row.summary).take());
+  }
   return list;
 }
 
@@ -69,14 +82,6 @@ json scheme_rows() {
   return list;
 }
 
-json criterion_rows() {
-  json list = json::array();
-  for (const Criterion* row : criteria()) {
-    list.push_back(Fields()("name", row->name)("summary", row->summary).take());
-  }
-  return list;
-}
-
 json pipeline_rows() {
   json list = json::array();
   for (const NamedPipeline& row : named_pipelines()) {
@@ -94,14 +99,6 @@ json file_format_rows() {
     list.push_back(Fields()("name", format.name)("summary", format.summary)("extension", format.extension)(
                        "readable", format.recognises != nullptr)
                        .take());
-  }
-  return list;
-}
-
-json weight_format_rows() {
-  json list = json::array();
-  for (const WeightFormat* format : weight_formats()) {
-    list.push_back(Fields()("name", format->name)("summary", format->summary).take());
   }
   return list;
 }
@@ -144,8 +141,8 @@ std::string describe_catalog() {
   return Fields()("presets", preset_rows())("layers", layer_catalog())("optimizers", rows(optimizer_types()))(
              "schedules", rows(schedule_types()))("losses", rows(loss_types()))(
              "augmentations", augmentation_rows())("passes", pass_rows())("schemes", scheme_rows())(
-             "criteria", criterion_rows())("pipelines", pipeline_rows())("fileFormats", file_format_rows())(
-             "weightFormats", weight_format_rows())
+             "criteria", rows(criteria()))("pipelines", pipeline_rows())("fileFormats", file_format_rows())(
+             "weightFormats", rows(weight_formats()))
       .dump();
 }
 

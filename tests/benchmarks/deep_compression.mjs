@@ -5,16 +5,15 @@
 //   npm run build:native && node tests/benchmarks/deep_compression.mjs [--data FOLDER] [--seeds 1,2,3]
 //     [--models lenet-300-100,lenet5] [--pipelines deep-compression] [--json]
 //
-// FOLDER has mnist/ in it; a pipeline is a name or a file, "model=pipeline" is for one network only. Results are
-// kept below build/experiments: a stopped run goes on where it was.
+// FOLDER has mnist/ in it; a pipeline is a name or a file, "model=pipeline" is for one network only. Trainings are
+// kept below build/experiments by their words, so a stopped run goes on where it was; the compressed files and
+// their evaluations are made anew when the program is another one.
 
-import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { dataFolder, Experiments, mean, percent, points, table } from './experiments.mjs';
+import { dataFolder, Experiments, mean, percent, points, programKey, table } from './experiments.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -26,8 +25,6 @@ const { values: options } = parseArgs({
   },
 });
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-const program = join(repository, 'build/native/espalier');
-const shelf = join(repository, 'build/experiments');
 const data = dataFolder(options.data);
 const experiments = new Experiments(data);
 const seeds = options.seeds.split(',').map(Number);
@@ -54,29 +51,10 @@ const paper = {
   },
 };
 
-/** `espalier WORDS`, once: kept by the words and by the program that ran them. */
-const programKey = createHash('sha256').update(readFileSync(program)).digest('hex').slice(0, 16);
-function once(words, out) {
-  mkdirSync(shelf, { recursive: true });
-  const pipeline = words[words.indexOf('--pipeline') + 1];
-  const text = existsSync(pipeline) ? readFileSync(pipeline, 'utf8') : '';
-  const key = createHash('sha256')
-    .update([programKey, text, ...words].join('\n'))
-    .digest('hex')
-    .slice(0, 16);
-  const file = out ? join(shelf, `${key}${out}`) : undefined;
-  const result = join(shelf, `${key}.json`);
-  if (!existsSync(result)) {
-    const output = execFileSync(program, [...words, ...(file ? ['--out', file] : []), '--json'], {
-      encoding: 'utf8',
-      env: { ...process.env, ESPALIER_DATA: data },
-      maxBuffer: 1 << 28,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    writeFileSync(`${result}.part`, output);
-    renameSync(`${result}.part`, result);
-  }
-  return { ...JSON.parse(readFileSync(result, 'utf8')), file };
+/** The contents of a pipeline, by its name or its file. */
+function textOf(pipeline) {
+  const named = join(repository, `native/compress/pipelines/${pipeline}.json`);
+  return readFileSync(existsSync(pipeline) ? pipeline : named, 'utf8');
 }
 
 /** The pipelines for a network: "name" is for all, "network=name" for one. */
@@ -96,9 +74,17 @@ function compress(model, pipeline) {
       ...['--seed', `${seed}`],
     ]);
     const words = ['compress', baseline.file, '--data', 'mnist', '--pipeline', pipeline, '--seed', `${seed}`];
-    const made = once(words, '.espalier');
-    const before = once(['eval', baseline.file, '--data', 'mnist', '--runtime', 'float']);
-    const evaluation = once(['eval', made.file, '--data', 'mnist']);
+    const trained = experiments.run(words, { more: [textOf(pipeline)] });
+    const more = [programKey()];
+    const made = experiments.run(['export', trained.file, '--format', 'espalier'], {
+      more,
+      ending: '.espalier',
+    });
+    const shown = experiments.run(['inspect', made.file], { more });
+    const before = experiments.run(['eval', baseline.file, '--data', 'mnist', '--runtime', 'float'], {
+      more,
+    });
+    const evaluation = experiments.run(['eval', made.file, '--data', 'mnist'], { more });
     return {
       model,
       pipeline,
@@ -107,11 +93,11 @@ function compress(model, pipeline) {
       baseline_error: 1 - before.test_accuracy,
       error: 1 - evaluation.test_accuracy,
       bytes: evaluation.file_bytes,
-      float_bytes: made.before.total.parameters * 4,
+      float_bytes: trained.before.total.parameters * 4,
       microseconds_per_image: evaluation.microseconds_per_image,
-      seconds: made.seconds,
-      layers: made.after.layers,
-      file_parts: made.file_parts ?? [],
+      seconds: trained.seconds,
+      layers: trained.after.layers,
+      file_parts: shown.file.parts,
       kernels: evaluation.layers,
     };
   });

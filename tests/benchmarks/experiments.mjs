@@ -29,15 +29,19 @@ export class Experiments {
 
   /**
    * The JSON of `espalier COMMAND --json --out FILE`, and the file. A file among the words is the one that
-   * another run gave, so words tell all about a result.
+   * another run gave, so words tell all about a result, with what `more` says (the contents of a pipeline, the
+   * program where a result is its).
    */
-  run(words) {
-    const key = createHash('sha256').update(words.join('\n')).digest('hex').slice(0, 16);
-    const file = join(shelf, `${key}.safetensors`);
+  run(words, { more = [], ending = '.safetensors' } = {}) {
+    const key = createHash('sha256')
+      .update([...words, ...more].join('\n'))
+      .digest('hex')
+      .slice(0, 16);
+    const file = join(shelf, `${key}${ending}`);
     const result = join(shelf, `${key}.json`);
     this.commands.push(`espalier ${words.join(' ')}`);
+    const saves = words[0] !== 'eval' && words[0] !== 'inspect';
     if (!existsSync(result)) {
-      const saves = words[0] !== 'eval';
       const output = execFileSync(program, [...words, ...(saves ? ['--out', file] : []), '--json'], {
         encoding: 'utf8',
         env: this.environment,
@@ -47,9 +51,12 @@ export class Experiments {
       writeFileSync(`${result}.part`, output);
       renameSync(`${result}.part`, result);
     }
-    return { ...JSON.parse(readFileSync(result, 'utf8')), file };
+    return { ...JSON.parse(readFileSync(result, 'utf8')), ...(saves ? { file } : {}) };
   }
 }
+
+/** Stands for the program in `more`. */
+export const programKey = () => createHash('sha256').update(readFileSync(program)).digest('hex').slice(0, 16);
 
 export const mean = (numbers) => numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
 export const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;

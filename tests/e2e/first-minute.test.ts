@@ -59,8 +59,17 @@ for (const name of ['Firefox', 'WebKitGTK'] as const) {
             eventually,
           )
           .toBe('1');
-        const drawn = await probabilities(browser);
         await expect.poll(() => text(browser, 'weights-hash'), eventually).toMatch(/^[0-9a-f]{64}$/);
+        // Of the whole stroke: the answer to its last points may still be on the way.
+        let drawn = await probabilities(browser);
+        await expect
+          .poll(async () => {
+            const before = drawn;
+            await new Promise((resolve) => setTimeout(resolve, 500));
+            drawn = await probabilities(browser);
+            return String(drawn) === String(before);
+          }, eventually)
+          .toBe(true);
         const hash = await text(browser, 'weights-hash');
 
         // What the page offers to save, without a dialog of the browser's.

@@ -72,9 +72,12 @@ async function openWebKit(): Promise<Driven> {
     spawn('Xvfb', [display, '-screen', '0', '1280x960x24', '-nolisten', 'tcp'], { stdio: 'ignore' }),
     spawn('WebKitWebDriver', [`--port=${port}`, '--host=127.0.0.1'], { env, stdio: 'ignore' }),
   ];
-  const end = () => {
+  const end = async () => {
+    const ended = children.map((child) => new Promise((resolve) => child.once('exit', resolve)));
     for (const child of children.reverse()) child.kill();
-    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+    await Promise.race([Promise.all(ended), new Promise((resolve) => setTimeout(resolve, 5000))]);
+    // The browser's own processes end a little after the driver and write until then.
+    rmSync(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
   const call = async <Value>(method: string, path: string, body?: unknown): Promise<Value> => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, {
@@ -129,11 +132,11 @@ async function openWebKit(): Promise<Driven> {
       },
       async close() {
         await call('DELETE', session).catch(() => {});
-        end();
+        await end();
       },
     };
   } catch (error) {
-    end();
+    await end();
     throw error;
   }
 }

@@ -19,7 +19,9 @@ const isolation = {
   'Cross-Origin-Embedder-Policy': 'require-corp',
 };
 
-export async function servePackage(root = join(repository, 'web/package')): Promise<Site> {
+const packageFolder = join(repository, 'web/package');
+
+export async function servePackage(root = packageFolder): Promise<Site> {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
     const file = join(root, path);
@@ -43,8 +45,10 @@ export async function servePackage(root = join(repository, 'web/package')): Prom
   };
 }
 
-export async function openPackagePage(): Promise<{ page: Page; close: () => Promise<void> }> {
-  const site = await servePackage();
+export async function openPackagePage(
+  root = packageFolder,
+): Promise<{ page: Page; close: () => Promise<void> }> {
+  const site = await servePackage(root);
   const { page, close } = await openBrowser();
   await page.goto(site.url);
   return {

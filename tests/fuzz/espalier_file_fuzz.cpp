@@ -1,5 +1,6 @@
 // The .espalier reader: any bytes are a model or an Error. Changed bytes fail at the checksum, so bytes that
-// do not begin as a file are read as the payload of one; what is read is written and read again.
+// do not begin as a file are read as the payload of one. What is read is written, read again and written
+// again: the two files are the same.
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -74,7 +75,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const EspalierFile file = load_espalier({"fuzzed", bytes});
     const auto again = save_espalier(*file.model, file.labels, file.pipeline);
-    (void)load_espalier({"again", again});
+    const EspalierFile second = load_espalier({"again", again});
+    if (save_espalier(*second.model, second.labels, second.pipeline) != again) std::abort();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kModel || error.where() != "fuzzed") std::abort();
   }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "compress/pipeline.h"
 #include "compress/share.h"
 #include "core/error.h"
 #include "graph/run_order.h"
@@ -197,8 +198,11 @@ TEST(EspalierFile, EverySchemeAtEveryBitsAndGranularityComesBack) {
           auto model = model_of(spec);
           compress(*model, 1, prune);
           const auto bytes = save_espalier(*model, {}, "");
-          ASSERT_EQ(logits(*read(bytes).model, 3, 5), logits(*model, 3, 5))
-              << scheme->name << " " << bits << " " << granularity << (prune ? " pruned" : "");
+          const EspalierFile file = read(bytes);
+          const std::string what = std::string(scheme->name) + " " + std::to_string(bits) + " " +
+                                   granularity + (prune ? " pruned" : "");
+          ASSERT_EQ(logits(*file.model, 3, 5), logits(*model, 3, 5)) << what;
+          ASSERT_EQ(save_espalier(*file.model, {}, ""), bytes) << what;
         }
       }
     }
@@ -216,7 +220,9 @@ TEST(EspalierFile, LearnedGridsThatRanAwayComeBack) {
     scale[0] = real(-0.5);   // counts as the smallest scale
     scale[1] = real(0.001);  // a ternary one: below its threshold
     const auto bytes = save_espalier(*model, {}, "");
-    EXPECT_EQ(logits(*read(bytes).model, 3, 5), logits(*model, 3, 5)) << scheme;
+    const EspalierFile file = read(bytes);
+    EXPECT_EQ(logits(*file.model, 3, 5), logits(*model, 3, 5)) << scheme;
+    EXPECT_EQ(save_espalier(*file.model, {}, ""), bytes) << scheme;
   }
 }
 
@@ -232,11 +238,57 @@ TEST(EspalierFile, LabelsAndPipelineComeBack) {
   EXPECT_THROW((void)save_espalier(*model, digits(4), ""), Error);
 }
 
+// The bytes of a part.
+std::int64_t bytes_of(const std::vector<FilePart>& parts, std::string_view name) {
+  for (const FilePart& part : parts) {
+    if (part.name == name) return part.bytes;
+  }
+  return -1;
+}
+
+TEST(EspalierFile, APipelineTakesTensOfBytesAndABuiltInOneLess) {
+  const auto model = small_model();
+  const auto bytes = [&](const json& given, std::uint64_t seed) {
+    const std::string pipeline = to_json(parse_pipeline(given, seed)).dump();
+    EXPECT_GT(pipeline.size(), 600u);
+    std::vector<FilePart> parts;
+    EXPECT_EQ(read(save_espalier(*model, {}, pipeline, &parts)).pipeline, pipeline);
+    return bytes_of(parts, "pipeline");
+  };
+  for (const NamedPipeline& named : named_pipelines()) {
+    EXPECT_LE(bytes(json::parse(named.json), 1), 12) << named.name;
+    EXPECT_LE(bytes(json::parse(named.json), 28), 16) << named.name;
+  }
+  EXPECT_LE(bytes(json::parse(R"({"name": "mine", "training": {"optimizer": "adam", "learning_rate": 0.003},
+                                  "passes": [{"pass": "prune", "scope": "layer", "sparsity": 0.87, "finetune": 5},
+                                             {"pass": "quantize", "weights": "3", "qat": 2}]})"),
+                  1),
+            64);
+}
+
+TEST(EspalierFile, LongTextsAndRepeatedOnesComeBack) {
+  const auto model = small_model();
+  std::string pipeline;
+  Random random = random_for(11);
+  for (int i = 0; i < 30000; ++i) {
+    if (i > 100 && random.below(4) == 0) {
+      pipeline += pipeline.substr(random.below(static_cast<std::uint32_t>(pipeline.size())), 30);
+    } else {
+      pipeline += static_cast<char>(random.below(256));
+    }
+  }
+  const std::vector<std::string> labels{pipeline.substr(0, 5000), std::string(1000, 'a'), "\xFF"};
+  const EspalierFile file = read(save_espalier(*model, labels, pipeline));
+  EXPECT_EQ(file.labels, labels);
+  EXPECT_EQ(file.pipeline, pipeline);
+}
+
 TEST(EspalierFile, EveryPresetComesBackWithAtMost64BytesAroundItsSpecAndParts) {
   for (const Preset& preset : presets()) {
     const auto model = Model::create(preset_spec(preset.name, 1, 28, 28, 10), 1, nullptr);
     std::vector<FilePart> parts;
-    const auto bytes = save_espalier(*model, digits(10), "", &parts);
+    const std::string pipeline = to_json(parse_pipeline(json::parse(named_pipelines()[2].json), 1)).dump();
+    const auto bytes = save_espalier(*model, digits(10), pipeline, &parts);
     EXPECT_EQ(read(bytes).model->parameters.value, model->parameters.value) << preset.name;
     std::int64_t sum = 0, header = 0;
     for (const FilePart& part : parts) {

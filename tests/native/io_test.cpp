@@ -217,6 +217,22 @@ TEST(Checkpoint, AModelComesBackWithItsBitsAndItsNormalisation) {
   EXPECT_FALSE(load_checkpoint({"file", bytes}).training);
 }
 
+TEST(Checkpoint, LabelsAndPipelineComeBack) {
+  const auto model = tiny_model();
+  std::vector<std::string> labels;
+  for (int i = 0; i < model->graph.classes; ++i) labels.push_back("class " + std::to_string(i));
+  const Bytes bytes = save_model(*model, nullptr, labels, R"({"passes": []})");
+  const Checkpoint read = load_checkpoint({"file", bytes});
+  EXPECT_EQ(read.labels, labels);
+  EXPECT_EQ(read.pipeline, R"({"passes": []})");
+  EXPECT_EQ(save_model(*read.model, nullptr, read.labels, read.pipeline), bytes);
+
+  TensorFile file = read_safetensors({"file", bytes});
+  file.metadata["espalier.labels"] = R"(["one"])";
+  const Bytes wrong = write_safetensors(file);
+  EXPECT_THROW((void)load_checkpoint({"file", wrong}), Error);
+}
+
 TEST(Checkpoint, EveryPresetComesBack) {
   for (const Preset& preset : presets()) {
     const auto model = Model::create(json::parse(preset.spec), 1, nullptr);

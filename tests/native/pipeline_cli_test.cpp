@@ -45,12 +45,37 @@ TEST_F(PipelineCli, ExportedAndImportedAgainItIsTheSameFile) {
   compressed("int8", "int8.espalier");
   const json exported = run_json({"export", "int8.espalier", "--format", "safetensors"});
   EXPECT_EQ(exported["file"], "int8.safetensors");
-  run_json({"export", "int8.espalier", "--out", "copy.espalier"});
-  EXPECT_EQ(bytes("copy.espalier"), bytes("int8.espalier"));
+  for (const char* from : {"int8.espalier", "int8.safetensors"}) {
+    run_json({"export", from, "--out", "copy.espalier"});
+    EXPECT_EQ(bytes("copy.espalier"), bytes("int8.espalier")) << from;
+  }
   const Arguments plain = with({"--runtime", "reference"}, kData);
   const json first = run_json(with({"eval", "int8.espalier"}, plain));
   const json second = run_json(with({"eval", "int8.safetensors"}, plain));
   EXPECT_EQ(first["loss"], second["loss"]);
+}
+
+TEST_F(PipelineCli, InspectSaysWhatTheFileSaysOfItself) {
+  const json made = compressed("int8", "int8.espalier");
+  const json shown = run_json({"inspect", "int8.espalier"});
+  EXPECT_EQ(shown["file"]["format"], "espalier");
+  EXPECT_EQ(shown["file"]["bytes"], made["file_bytes"]);
+  EXPECT_EQ(shown["file"]["parts"], made["file_parts"]);
+  EXPECT_EQ(shown["file"]["pipeline"], made["options"]);
+  EXPECT_EQ(shown["file"]["labels"].size(), 10u);
+  bool calibrated = false;
+  for (const json& layer : shown["layers"]) {
+    if (layer["type"] != "fake_quantize") continue;
+    calibrated = true;
+    EXPECT_GT(layer["scale"], 0.0);
+    EXPECT_TRUE(layer["zero_point"].is_number_integer());
+  }
+  EXPECT_TRUE(calibrated);
+  const Result text = run({"inspect", "int8.espalier"});
+  for (const char* part :
+       {"file     espalier", "labels   0, 1, 2", "made by  int8: fold, quantize", "header"}) {
+    EXPECT_NE(text.out.find(part), std::string::npos) << text.out;
+  }
 }
 
 TEST_F(PipelineCli, WrongCallsAreStatus2AndWriteNothing) {

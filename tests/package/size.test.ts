@@ -21,13 +21,13 @@ describe('sizes', () => {
   // 150 KB was enough for training alone; quantization, pruning, slimming, low rank and transfer came on top
   // (65 KB), then loops of their own for depthwise layers, for rows of three and five taps and for one image, then
   // fine-tuning, folding, slimming and rounding as passes (3 KB), then the packed runtime with its integer kernels,
-  // .espalier and C files, pipelines and sweeps.
-  test.each(binaries)('%s is at most 295 KB gzipped', (name) => {
+  // .espalier and C files, pipelines and sweeps; the text that pipelines are coded with (1.5 KB).
+  test.each(binaries)('%s is at most 305 KB gzipped', (name) => {
     const size = gzipped(readFileSync(join(wasm, name)));
     show(name, size);
     const glue = name.replace('.wasm', '.mjs');
     show(`${glue}, Emscripten's own`, gzipped(readFileSync(join(wasm, glue))));
-    expect(size).toBeLessThanOrEqual(295 * 1024);
+    expect(size).toBeLessThanOrEqual(305 * 1024);
   });
 
   test("the package's own JavaScript is at most 15 KB gzipped", () => {

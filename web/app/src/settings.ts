@@ -3,6 +3,8 @@
 
 import type { TrainingConfig } from 'espalier';
 
+import { hashOf, parametersOf } from './address';
+
 export interface Settings {
   dataset: string;
   preset: string;
@@ -64,7 +66,7 @@ export function usualLearningRate({ optimizer, preset }: Pick<Settings, 'optimiz
 const names = Object.keys(defaults) as (keyof Settings)[];
 
 export function fromHash(hash: string): Settings {
-  const given = new URLSearchParams(hash.replace(/^#/, ''));
+  const given = parametersOf(hash);
   const settings: Record<string, string | number> = { ...defaults };
   for (const name of names) {
     const text = given.get(name);
@@ -83,13 +85,13 @@ export function fromHash(hash: string): Settings {
 
 /** `others` are parameters of the page that are not settings: they stay. */
 export function toHash(settings: Settings, hash: string): string {
-  const parameters = new URLSearchParams(hash.replace(/^#/, ''));
+  const parameters = parametersOf(hash);
   const usual = { ...defaults, learningRate: usualLearningRate(settings) };
   for (const name of names) {
     if (settings[name] === usual[name]) parameters.delete(name);
     else parameters.set(name, String(settings[name]));
   }
-  return parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',');
+  return hashOf(parameters);
 }
 
 export function isInRange(value: number, { min, max, whole }: NumberRange): boolean {

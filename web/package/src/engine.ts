@@ -278,10 +278,9 @@ class ModelHandle implements types.Model {
   evaluate(
     dataset: types.Dataset,
     split: types.SplitName,
-    { signal, onProgress }: { signal?: AbortSignal; onProgress?: (fraction: number) => void } = {},
+    options?: EvaluateOptions,
   ): Promise<types.Evaluation> {
-    const options = { signal, onEvent: onProgress };
-    return this.#connection.start('evaluate', [this.id, idOf(dataset), split], options).result;
+    return evaluate(this.#connection, this.id, dataset, split, options);
   }
 
   predict(pixels: Uint8Array, count?: number): Promise<Float32Array> {
@@ -337,10 +336,9 @@ class PackedHandle implements types.PackedModel {
   evaluate(
     dataset: types.Dataset,
     split: types.SplitName,
-    { signal, onProgress }: { signal?: AbortSignal; onProgress?: (fraction: number) => void } = {},
+    options?: EvaluateOptions,
   ): Promise<types.Evaluation> {
-    const options = { signal, onEvent: onProgress };
-    return this.#connection.start('evaluate', [this.#id, idOf(dataset), split], options).result;
+    return evaluate(this.#connection, this.#id, dataset, split, options);
   }
 
   time(dataset: types.Dataset, { signal }: { signal?: AbortSignal } = {}): Promise<types.InferenceTime> {
@@ -350,6 +348,22 @@ class PackedHandle implements types.PackedModel {
   dispose(): Promise<void> {
     return this.#connection.call('dispose', this.#id);
   }
+}
+
+interface EvaluateOptions {
+  signal?: AbortSignal;
+  onProgress?: (fraction: number) => void;
+}
+
+/** Of a model or a packed one. */
+function evaluate(
+  connection: Connection,
+  id: number,
+  dataset: types.Dataset,
+  split: types.SplitName,
+  { signal, onProgress }: EvaluateOptions = {},
+): Promise<types.Evaluation> {
+  return connection.start('evaluate', [id, idOf(dataset), split], { signal, onEvent: onProgress }).result;
 }
 
 function idOf(dataset: types.Dataset): number {

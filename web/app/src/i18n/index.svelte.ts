@@ -1,6 +1,7 @@
 // The language of the pages: what the address says (lang=zh, behind the ? or the #), what was chosen before, what the
 // browser prefers. `t` is the catalogue of the present language; whoever reads it in a component follows the choice.
 
+import { withParameter } from '../address';
 import { en, type Messages } from './en';
 import { zh } from './zh';
 
@@ -31,9 +32,7 @@ class Language {
     } catch {
       // It holds for this visit.
     }
-    const parameters = new URLSearchParams(location.hash.slice(1));
-    parameters.set('lang', name);
-    history.replaceState(null, '', `#${parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',')}`);
+    history.replaceState(null, '', `#${withParameter(location.hash, 'lang', name)}`);
   }
 
   /** Somebody changed the address by hand. */
@@ -74,13 +73,15 @@ function stored(): string | null {
 
 export const language = new Language();
 
-/** The texts of the present language, section by section. */
-export const t: Messages = Object.defineProperties(
-  {} as Messages,
-  Object.fromEntries(
-    (Object.keys(en) as (keyof Messages)[]).map((section) => [
-      section,
-      { get: () => catalogues[language.name][section], enumerable: true },
-    ]),
-  ),
-);
+/** The texts of the present language, entry by entry. */
+export function inLanguage<Texts extends object>(texts: Record<LanguageName, Texts>): Texts {
+  const entries = Object.keys(texts.en) as (keyof Texts)[];
+  return Object.defineProperties(
+    {} as Texts,
+    Object.fromEntries(
+      entries.map((entry) => [entry, { get: () => texts[language.name][entry], enumerable: true }]),
+    ),
+  );
+}
+
+export const t: Messages = inLanguage(catalogues);

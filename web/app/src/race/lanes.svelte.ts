@@ -1,7 +1,7 @@
 // Who runs, and what is known of each so far.
 
 import { contestants, type Contestant, type LoadOptions } from 'espalier-race';
-import { t } from '../i18n/index.svelte';
+import { t } from '../i18n/race';
 import { sentence } from './sentence';
 import type { Task } from './tasks';
 
@@ -44,20 +44,20 @@ export class Lane {
 
   get name(): string {
     const { id, contestant, options } = this;
-    return id === contestant.id ? contestant.name : t.race.withThreads(contestant.name, options.threads ?? 1);
+    return id === contestant.id ? contestant.name : t.withThreads(contestant.name, options.threads ?? 1);
   }
 
   /** Why it cannot take part; empty if it can. */
   barred(task: Task): string {
-    if (this.missing) return t.race[this.missing];
+    if (this.missing) return t[this.missing];
     const { id, trains, infers } = this.contestant;
     const can = task.kind === 'training' ? trains : infers;
-    return can === true ? '' : (t.race.cannotTrain[id] ?? sentence(can));
+    return can === true ? '' : (t.cannotTrain[id] ?? sentence(can));
   }
 
   /** Why there are no numbers of it; empty if there may be some. */
   absence(task: Task): string {
-    return this.barred(task) || this.reason || (this.takesPart ? '' : t.race.leftOut);
+    return this.barred(task) || this.reason || (this.takesPart ? '' : t.leftOut);
   }
 
   reset(state: LaneState): void {

@@ -2,7 +2,7 @@
 // one is followed by a turn of the next, so that whatever else the machine does meanwhile meets them all.
 
 import { Remote, firstImages, type Images, type LoadOptions, type Material } from 'espalier-race';
-import { t } from '../i18n/index.svelte';
+import { t } from '../i18n/race';
 import { Clock } from './clock';
 import { champion, makeLanes, type Lane } from './lanes.svelte';
 import { sentence } from './sentence';
@@ -78,26 +78,26 @@ class Race {
   }
 
   async #checkAll(signal: AbortSignal): Promise<void> {
-    this.status = t.race.preparing;
+    this.status = t.preparing;
     const material = await this.#material(signal);
     const expected = await this.#expectation(material, signal);
     const lanes = this.#inState('waiting');
     for (const [index, lane] of lanes.entries()) {
-      this.#tell(t.race.checkingOne(index + 1, lanes.length, lane.name));
+      this.#tell(t.checkingOne(index + 1, lanes.length, lane.name));
       await this.#try(lane, signal, async () => {
         lane.state = 'starting';
         await this.#clock.measure(checkOf(lane), () => this.#check(lane, material, expected, signal));
         lane.state = 'ready';
       });
     }
-    if (!this.#inState('ready').length) throw new Error(t.race.nobody);
+    if (!this.#inState('ready').length) throw new Error(t.nobody);
   }
 
   async #raceAll(signal: AbortSignal): Promise<void> {
     const images = firstImages((await this.#material(signal)).images, this.task.batch);
     for (let turn = 0; turn < effort.turns; ++turn) {
       for (const lane of this.#inState('ready').filter((lane) => turn < turnsOf(lane))) {
-        this.#tell(t.race.turn(turn + 1, effort.turns, lane.name));
+        this.#tell(t.turn(turn + 1, effort.turns, lane.name));
         await this.#try(lane, signal, async () => {
           lane.state = 'running';
           const speed = await this.#clock.measure(lane.id, () => this.#turn(lane, images, effort.seconds));
@@ -144,7 +144,7 @@ class Race {
     for (const [index, { when, tolerance }] of check.losses.entries()) {
       const [loss, wanted] = [lane.losses[index], expected[index]];
       if (wanted === undefined || Math.abs(loss! - wanted) <= tolerance) continue;
-      throw new Error(t.race.otherLoss(when, loss?.toFixed(4) ?? '–', wanted.toFixed(4)));
+      throw new Error(t.otherLoss(when, loss?.toFixed(4) ?? '–', wanted.toFixed(4)));
     }
     // The slow are warm now, and go on with these few images.
     if (contestant.slow) return;
@@ -232,7 +232,7 @@ async function inTime<T>(work: Promise<T>, end: () => void): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(t.race.late(patienceSeconds)));
+      reject(new Error(t.late(patienceSeconds)));
       end();
     }, 1000 * patienceSeconds);
   });

@@ -1,7 +1,7 @@
 // What the turns say: speeds beside each other in words, and everything as JSON.
 
 import { integer } from '../format';
-import { t } from '../i18n/index.svelte';
+import { t } from '../i18n/race';
 import { champion, championWithThreads, type Lane } from './lanes.svelte';
 import { check, training, type Task, type Track } from './tasks';
 
@@ -21,10 +21,10 @@ function fastestPeer(lanes: readonly Lane[]): Lane | undefined {
 export function comparison(lane: Lane, lanes: readonly Lane[]): string {
   const own = find(lanes, champion)?.median;
   if (own === undefined || lane.median === undefined) return '';
-  if (lane.id === championWithThreads) return t.race.oneThread(times(lane.median / own));
-  if (isPeer(lane)) return t.race.asFast(times(own / lane.median));
+  if (lane.id === championWithThreads) return t.oneThread(times(lane.median / own));
+  if (isPeer(lane)) return t.asFast(times(own / lane.median));
   const peer = fastestPeer(lanes)?.median;
-  return peer === undefined ? '' : t.race.theFastest(times(own / peer));
+  return peer === undefined ? '' : t.theFastest(times(own / peer));
 }
 
 export function headline(lanes: readonly Lane[], { kind }: Task, { preset }: Track): string {
@@ -32,10 +32,10 @@ export function headline(lanes: readonly Lane[], { kind }: Task, { preset }: Tra
   const peer = fastestPeer(lanes);
   if (own === undefined || peer?.median === undefined) return '';
   const ratio = own / peer.median;
-  const { name } = t.race.tracks[preset];
+  const { name } = t.tracks[preset];
   return ratio >= 1
-    ? t.race.wins(kind, name, times(ratio), peer.name)
-    : t.race.loses(kind, name, times(1 / ratio), peer.name);
+    ? t.wins(kind, name, times(ratio), peer.name)
+    : t.loses(kind, name, times(1 / ratio), peer.name);
 }
 
 export interface Run {
