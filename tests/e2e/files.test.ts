@@ -104,7 +104,7 @@ test('dropped IDX files of any size and classes train, and are offered again aft
   await page.getByRole('button', { name: 'Use Built-in digits' }).click();
   await expect.poll(() => read.probabilities()).toHaveLength(10);
   await page.getByRole('button', { name: 'Change data' }).click();
-  await page.getByRole('button', { name: /^Remove/ }).click();
+  await page.getByRole('button', { name: /^Remove .* from this browser/ }).click();
   await expect.poll(() => page.getByText('From your files').count()).toBe(0);
 });
 

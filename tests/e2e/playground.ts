@@ -72,9 +72,22 @@ export class Reader {
   }
 }
 
+/** Both networks are measured, and nothing is under way. */
+export async function settled(page: Page): Promise<void> {
+  await page.waitForTimeout(100);
+  await page
+    .locator('[data-testid=accuracy][data-pending=false]')
+    .filter({ hasText: '%' })
+    .waitFor({ timeout: 30_000 });
+  await page.locator('section[aria-busy=false]').first().waitFor({ timeout: 30_000 });
+}
+
 /** Draws a line through points of the pad, given as shares of its side. */
 export async function draw(page: Page, points: [number, number][]): Promise<void> {
-  const box = await page.getByTestId('pad').boundingBox();
+  const pad = page.getByTestId('pad');
+  // Header and footer cover the edges of the window.
+  await pad.evaluate((element) => element.scrollIntoView({ block: 'center' }));
+  const box = await pad.boundingBox();
   if (!box) throw new Error('The pad is not on the page.');
   const place = ([x, y]: [number, number]): [number, number] => [
     box.x + box.width * x,

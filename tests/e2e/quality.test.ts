@@ -27,8 +27,10 @@ describe('axe finds nothing', () => {
         await read.untilState(/Trained/);
         await read.hash();
         expect(await violations(page)).toEqual([]);
-        await page.locator('details').evaluate((details: HTMLDetailsElement) => (details.open = true));
-        await page.getByRole('checkbox').first().check();
+        await page
+          .locator('details')
+          .evaluateAll((all) => all.forEach((details) => ((details as HTMLDetailsElement).open = true)));
+        await page.getByRole('checkbox', { name: 'shift' }).check();
         await page.getByRole('button', { name: 'Change data' }).click();
         expect(await violations(page)).toEqual([]);
         await page.keyboard.press('Escape');

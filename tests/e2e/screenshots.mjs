@@ -22,6 +22,7 @@ const shots = {
   'race-light': { width: 1440, height: 900, colorScheme: 'light', race: /^Here/, fullPage: true },
   'race-dark': { width: 1440, height: 900, colorScheme: 'dark', race: /^Racing/, fullPage: true },
   'race-phone': { width: 390, height: 844, colorScheme: 'light', race: /^Here/, fullPage: true },
+  'first-light': { width: 1440, height: 900, colorScheme: 'light', fullPage: false },
   readme: {
     width: 1440,
     height: 880,

@@ -5,7 +5,7 @@ export function parametersOf(hash: string): URLSearchParams {
 }
 
 export function hashOf(parameters: URLSearchParams): string {
-  return parameters.toString().replaceAll('%3A', ':').replaceAll('%2C', ',');
+  return parameters.toString().replace(/%(3A|3B|2C|3D)/g, (code) => decodeURIComponent(code));
 }
 
 /** `hash` with one parameter changed; the others stay. */

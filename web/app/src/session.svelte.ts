@@ -22,10 +22,11 @@ import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
 import { t } from './i18n/index.svelte';
+import { offer } from './offer';
 import { PageError } from './page-error';
 import { ownDataset, recognise, slug } from './recognise';
-import { forgetTraining, keepTraining, readTraining, Turn, type KeptTraining } from './kept-training';
-import { defaults, fromHash, sameSettings, toConfig, toHash, type Settings } from './settings';
+import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './kept-training';
+import { defaults, fromHash, sameSettings, stepOf, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
 import { takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
@@ -65,9 +66,12 @@ export interface Download {
 const sampleCount = 30;
 const numbersEveryMs = 200;
 const viewsEveryMs = 250;
-const checkpointEveryMs = 5_000;
-/** A tab that was just reloaded gives its turn back a moment later. */
-const turnPatienceMs = 700;
+const checkpointEveryMs = 2_000;
+/** Checkpoints may take this part of the time. */
+const checkpointShare = 1 / 20;
+/** Without a minute of rest between them. */
+const mostCrashes = 3;
+const crashesCountMs = 60_000;
 /** Judging the model may take this part of the time. */
 const judgingShare = 1 / 15;
 
@@ -89,6 +93,8 @@ class Session {
   weightsHash = $state('');
 
   progress = $state.raw<TrainingProgress>();
+  /** Of the present weights. */
+  trainings = $state(0);
   /** Training steps done; a pause comes a few steps after the last progress. */
   step = $state(0);
   imagesPerSecond = $state(0);
@@ -110,6 +116,9 @@ class Session {
 
   notices = $state.raw<Notice[]>([]);
 
+  /** Goes up when the weights, or the data that they are judged by, are others. */
+  weightsVersion = $state(0);
+
   #engine: Engine | undefined;
   #digits: Promise<Dataset> | undefined;
   #dataset: Dataset | undefined;
@@ -127,13 +136,22 @@ class Session {
   #judging: AbortController | undefined;
   #judgedAt = 0;
   #labels = new Map<SplitName, Uint16Array>();
-  readonly #turn = new Turn();
+  readonly #keeper = new TrainingKeeper();
   #checkpoint: KeptTraining | undefined;
+  /** Not before. */
   #checkpointAt = 0;
   #recovering = false;
-  #crashes = 0;
+  #crashes: number[] = [];
+  /** Where the address wants a training to be paused. */
+  #until = typeof location === 'undefined' ? 0 : stepOf(location.hash);
   #downloadAbort: AbortController | undefined;
   #noticeId = 0;
+
+  /** What is compressed, and where. */
+  get handles(): { engine: Engine; model: Model; dataset: Dataset } | undefined {
+    const [engine, model, dataset] = [this.#engine, this.#model, this.#dataset];
+    return engine && model && dataset && { engine, model, dataset };
+  }
 
   className(label: number): string {
     return this.classNames[label] ?? String(label);
@@ -157,6 +175,11 @@ class Session {
     return !sameSettings(applied, settings);
   }
 
+  /** Whether the settings alone make these weights: one training from fresh ones. */
+  get isRepeatable(): boolean {
+    return this.trainings === 1 && this.phase !== 'ready';
+  }
+
   /** Whether a digit can be drawn for this dataset. */
   get isDrawable(): boolean {
     return this.dataset?.channels === 1 && this.dataset.height === this.dataset.width;
@@ -173,26 +196,30 @@ class Session {
       if (!(await this.#openKept())) await this.#openFirst();
       this.catalog = await this.#engine?.catalog();
       await this.#listStored();
-      if (!(await this.#turn.take(turnPatienceMs))) this.#say('info', t.notices.otherTab);
     });
   }
 
-  /** The training of the last visit, if it is the one that the address asks for and no other tab keeps its own. */
+  /** What was kept of this tab, or of one that is closed. */
   async #openKept(): Promise<boolean> {
-    const kept = await readTraining().catch(() => undefined);
-    if (!kept || !sameSettings(kept.settings, this.settings)) return false;
-    if (!(await this.#turn.take(turnPatienceMs))) return false;
+    const kept = await this.#keeper.open((one) => this.#isWanted(one));
+    if (!kept) return false;
     try {
       const source = await this.#sourceOf(kept.datasetId);
       if (!source) return false;
       await this.#takeUp(kept, source);
-      this.#say('info', t.notices.resumed);
+      this.say('info', kept.state === 'finished' ? t.notices.restored : t.notices.resumed);
       return true;
     } catch {
       // Kept by another version of the page, perhaps; a fresh start takes its place.
-      await forgetTraining().catch(() => {});
       return false;
     }
+  }
+
+  /** Whether it is what the address asks for, or leads there. */
+  #isWanted({ settings, step, trainings, state }: KeptTraining): boolean {
+    if (!sameSettings(settings, this.settings)) return false;
+    if (this.#until === 0 || (step === this.#until && state === 'paused')) return true;
+    return trainings === 1 && step < this.#until;
   }
 
   async #takeUp(kept: KeptTraining, source: DatasetSource): Promise<void> {
@@ -201,9 +228,13 @@ class Session {
     await this.#useDataset(kept.datasetId, source, dataset);
     await this.#adopt(model, kept.modelName);
     this.#checkpoint = kept;
+    this.step = kept.step;
+    this.progress = kept.progress;
+    this.validationAccuracy = kept.validationAccuracy;
     this.history.restore(kept.history);
     this.historyVersion += 1;
     if (kept.state === 'finished') {
+      this.trainings = kept.trainings;
       this.applied = kept.settings;
       this.phase = 'ready';
       this.#begun();
@@ -211,9 +242,10 @@ class Session {
       this.#settle();
       return;
     }
+    this.trainings = kept.trainings - 1;
     this.#run(kept.settings, model.resume(dataset));
     this.#afterFirstStep(() => this.#inspect(model));
-    if (kept.state === 'paused') await this.pause();
+    if (kept.state === 'paused' || this.#until > 0) await this.pause();
   }
 
   async #openEngine(): Promise<void> {
@@ -236,9 +268,9 @@ class Session {
     try {
       const source = await this.#sourceOf(id);
       if (source) return await this.#change(id, source);
-      this.#say('info', t.notices.notStored(id));
+      this.say('info', t.notices.notStored(id));
     } catch (error) {
-      this.#report(error);
+      this.report(error);
       this.settings.preset = defaults.preset;
     }
     await this.#change(builtInDigits.id, drawnDigits);
@@ -301,7 +333,7 @@ class Session {
     await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
-    if (this.#turn.isOurs) void forgetTraining().catch(() => {});
+    if (this.#until > 0) void this.pause();
     this.#afterFirstStep(() => this.#inspect(model));
   }
 
@@ -310,6 +342,7 @@ class Session {
     const old = this.#model;
     this.#model = model;
     this.modelName = name;
+    this.trainings = 0;
     this.progress = undefined;
     this.step = 0;
     this.imagesPerSecond = 0;
@@ -319,6 +352,7 @@ class Session {
     this.judgement = undefined;
     this.weightsHash = '';
     this.#checkpoint = undefined;
+    this.weightsVersion += 1;
     void old?.dispose().catch(() => {});
   }
 
@@ -332,7 +366,7 @@ class Session {
       if (!inspection.layers.some(({ name }) => name === this.layer)) this.layer = candidates[0]?.name ?? '';
       this.#refreshViews();
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
@@ -344,9 +378,10 @@ class Session {
     this.applied = settings;
     this.finished = undefined;
     this.weightsHash = '';
+    this.trainings += 1;
     this.phase = 'training';
     this.#judgedAt = performance.now();
-    this.#checkpointAt = performance.now();
+    this.#checkpointAt = performance.now() + checkpointEveryMs;
     if (!training) this.history.continueFrom();
     this.#training = training ?? model.train(dataset, toConfig(settings));
     void this.#follow(this.#training);
@@ -355,7 +390,7 @@ class Session {
 
   /** What can wait until the engine learns: it does one thing at a time. */
   #afterFirstStep(work: () => Promise<void>): void {
-    this.#later.push(() => void work().catch((error: unknown) => this.#report(error)));
+    this.#later.push(() => void work().catch((error: unknown) => this.report(error)));
   }
 
   #begun(): void {
@@ -375,7 +410,7 @@ class Session {
       this.#flushNumbers();
       this.#training = undefined;
       this.phase = 'failed';
-      this.#report(error);
+      this.report(error);
     }
   }
 
@@ -394,7 +429,9 @@ class Session {
         break;
       case 'paused':
         this.#flushNumbers();
-        this.step = event.step;
+        // One that was taken up paused has done nothing yet.
+        this.step = event.step || this.step;
+        if (this.#goesFurther(this.step)) break;
         this.phase = 'paused';
         this.#settle();
         void this.#saveCheckpoint(true);
@@ -411,6 +448,14 @@ class Session {
     }
   }
 
+  /** Paused as early as could be, a training that an address describes goes on to exactly its step. */
+  #goesFurther(step: number): boolean {
+    const rest = this.#until - step;
+    this.#until = 0;
+    if (rest > 0) void this.#steer((training) => training.step(rest));
+    return rest > 0;
+  }
+
   #flushNumbers(): void {
     clearTimeout(this.#numbersTimer);
     this.#numbersTimer = undefined;
@@ -420,12 +465,14 @@ class Session {
       this.imagesPerSecond = meanSpeed(events, this.progress?.step ?? 0);
       this.progress = last;
       this.step = last.step;
+      this.weightsVersion += 1;
     }
     this.historyVersion += 1;
   }
 
   /** Weights stand still: show everything as of now. */
   #settle(): void {
+    this.weightsVersion += 1;
     this.#refreshViews();
     void this.#hash();
     void this.judge();
@@ -489,7 +536,7 @@ class Session {
     try {
       await action(training);
     } catch (error) {
-      if (training === this.#training) this.#report(error);
+      if (training === this.#training) this.report(error);
     }
   }
 
@@ -497,41 +544,55 @@ class Session {
   async #recover(): Promise<void> {
     if (this.#recovering) return;
     this.#recovering = true;
-    this.#crashes += 1;
-    if (this.#crashes > 3) return this.#say('error', t.notices.gaveUp);
-    this.#say('info', t.notices.recovered);
+    const now = performance.now();
+    this.#crashes = [...this.#crashes.filter((at) => now - at < crashesCountMs), now];
+    if (this.#crashes.length > mostCrashes) return this.say('error', t.notices.gaveUp);
     const checkpoint = this.#checkpoint;
     await this.#inOrder(async () => {
       await this.#openEngine();
       if (checkpoint) await this.#takeUp(checkpoint, this.#source);
       else await this.#change(this.datasetId, this.#source);
+      this.say('info', checkpoint ? t.notices.recovered : t.notices.recoveredAnew);
     });
     this.#recovering = false;
   }
 
   async #saveCheckpoint(now = false): Promise<void> {
     const training = this.#training;
-    if (!training || (!now && performance.now() - this.#checkpointAt < checkpointEveryMs)) return;
-    this.#checkpointAt = performance.now();
+    const begin = performance.now();
+    if (!training || (!now && begin < this.#checkpointAt)) return;
+    this.#checkpointAt = Infinity;
+    const { progress } = this;
+    const history = this.history.state();
     const bytes = await training.checkpoint().catch(() => undefined);
-    if (training !== this.#training || !bytes) return;
-    await this.#keepTraining(bytes, this.phase === 'paused' ? 'paused' : 'training');
+    if (training !== this.#training) return;
+    if (bytes) {
+      const state = this.phase === 'paused' ? 'paused' : 'training';
+      await this.#keepTraining(bytes, state, { step: stepOfCheckpoint(bytes), progress, history });
+    }
+    const end = performance.now();
+    this.#checkpointAt = end + Math.max(checkpointEveryMs, (end - begin) / checkpointShare);
   }
 
   async #keepFinished(): Promise<void> {
     const model = this.#model;
     const bytes = await model?.save().catch(() => undefined);
-    if (model === this.#model && bytes && !this.#training) await this.#keepTraining(bytes, 'finished');
+    if (model !== this.#model || !bytes || this.#training) return;
+    const { step, progress } = this;
+    await this.#keepTraining(bytes, 'finished', { step, progress, history: this.history.state() });
   }
 
-  async #keepTraining(bytes: Uint8Array, state: KeptTraining['state']): Promise<void> {
-    const { applied, datasetId, modelName } = this;
+  async #keepTraining(
+    bytes: Uint8Array,
+    state: KeptTraining['state'],
+    seen: Pick<KeptTraining, 'step' | 'progress' | 'history'>,
+  ): Promise<void> {
+    const { applied, datasetId, modelName, trainings, validationAccuracy } = this;
     if (!applied) return;
-    const history = this.history.state();
     const settings = { ...applied, dataset: datasetId };
-    this.#checkpoint = { settings, datasetId, modelName, bytes, state, history };
-    if (!this.#turn.isOurs) return;
-    await keepTraining(this.#checkpoint).catch(() => this.#say('info', t.notices.notKept));
+    const about = { settings, datasetId, modelName, trainings, validationAccuracy };
+    this.#checkpoint = { at: Date.now(), bytes, state, ...about, ...seen };
+    await this.#keeper.keep(this.#checkpoint).catch(() => this.say('info', t.notices.notKept));
   }
 
   // ── Looking inside ───────────────────────────────────────────────────────────────────────────
@@ -568,7 +629,7 @@ class Session {
 
   async moreSamples(): Promise<void> {
     const page = Math.round((this.samples?.indices[0] ?? 0) / sampleCount) + 1;
-    await this.#chooseSamples(page).catch((error: unknown) => this.#report(error));
+    await this.#chooseSamples(page).catch((error: unknown) => this.report(error));
   }
 
   #keepViewsFresh(): void {
@@ -591,7 +652,7 @@ class Session {
     this.#viewsBusy = true;
     void this.#readViews()
       .catch((error: unknown) => {
-        if (this.phase !== 'failed') this.#report(error);
+        if (this.phase !== 'failed') this.report(error);
       })
       .finally(() => {
         this.#viewsBusy = false;
@@ -653,7 +714,7 @@ class Session {
     } catch (error) {
       const expected =
         error instanceof EspalierError && (error.code === 'aborted' || error.code === 'crashed');
-      if (!expected && model === this.#model) this.#report(error);
+      if (!expected && model === this.#model) this.report(error);
     } finally {
       this.#judgedAt = performance.now();
       if (this.#judging === judging) this.#judging = undefined;
@@ -692,7 +753,7 @@ class Session {
     const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
     const [model] = models;
     if (model && files.length > 1) {
-      return this.#say('error', t.notices.oneModel);
+      return this.say('error', t.notices.oneModel);
     }
     await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
   }
@@ -718,7 +779,7 @@ class Session {
     await this.#inspect(model);
     this.#settle();
     void this.#keepFinished();
-    this.#say('info', t.notices.loaded(file.name));
+    this.say('info', t.notices.loaded(file.name));
   }
 
   async #openFiles(files: File[]): Promise<void> {
@@ -737,7 +798,7 @@ class Session {
   }
 
   async forgetStored(id: string): Promise<void> {
-    await forget(id).catch((error: unknown) => this.#report(error));
+    await forget(id).catch((error: unknown) => this.report(error));
     await this.#listStored();
   }
 
@@ -755,7 +816,7 @@ class Session {
       await this.#inOrder(() => this.#change(dataset.id, source), false);
       await this.#keep(dataset.id, dataset.name, files);
     } catch (error) {
-      if (!signal.aborted) this.#report(error);
+      if (!signal.aborted) this.report(error);
     } finally {
       if (this.#downloadAbort.signal === signal) this.downloading = undefined;
     }
@@ -772,7 +833,7 @@ class Session {
       await keep({ id, name, bytes }, files);
       await this.#listStored();
     } catch {
-      this.#say('info', t.notices.noRoom(name));
+      this.say('info', t.notices.noRoom(name));
     }
   }
 
@@ -795,15 +856,15 @@ class Session {
       const figure = accuracy === undefined ? '' : `-${(100 * accuracy).toFixed(1)}`;
       offer(bytes, `espalier-${slug(this.modelName)}-${slug(this.datasetId)}${figure}.safetensors`);
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
   // ── The page ─────────────────────────────────────────────────────────────────────────────────
 
-  /** Keeps the address in step with the menus, without filling the history. */
-  writeAddress(): void {
-    const hash = toHash($state.snapshot(this.settings), location.hash);
+  /** Keeps the address in step with the menus and with `others`, without filling the history. */
+  writeAddress(others: Record<string, string>): void {
+    const hash = toHash($state.snapshot(this.settings), others, location.hash);
     history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search);
   }
 
@@ -811,6 +872,7 @@ class Session {
   readAddress(): void {
     const settings = fromHash(location.hash);
     const moved = settings.dataset !== this.datasetId;
+    this.#until = stepOf(location.hash);
     Object.assign(this.settings, settings);
     void (moved ? this.useStored(settings.dataset) : this.reset());
   }
@@ -819,18 +881,18 @@ class Session {
     this.notices = this.notices.filter((notice) => notice.id !== id);
   }
 
-  #say(kind: Notice['kind'], text: string, english = ''): void {
+  say(kind: Notice['kind'], text: string, english = ''): void {
     const notice = { id: ++this.#noticeId, kind, text, english };
     const others = this.notices.filter((old) => old.text !== text || old.english !== english);
     this.notices = [...others, notice].slice(-3);
     if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
   }
 
-  #report(error: unknown): void {
+  report(error: unknown): void {
     if (error instanceof EspalierError && error.code === 'crashed') return void this.#recover();
-    if (error instanceof PageError) return this.#say('error', error.message);
+    if (error instanceof PageError) return this.say('error', error.message);
     const text = error instanceof Error ? error.message : String(error);
-    this.#say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
+    this.say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
   }
 
   /** `fatal`: nothing is left that could go on. */
@@ -838,7 +900,7 @@ class Session {
     const done = this.#order.then(work).catch((error: unknown) => {
       if (error instanceof EspalierError && error.code === 'aborted') return;
       if (fatal || !this.#training) this.phase = this.#model ? this.phase : 'failed';
-      this.#report(error);
+      this.report(error);
     });
     this.#order = done;
     return done;
@@ -864,13 +926,4 @@ function meanSpeed(events: TrainingProgress[], stepBefore: number): number {
     seconds += done / Math.max(imagesPerSecond, 1e-9);
   }
   return steps / seconds;
-}
-
-function offer(bytes: Uint8Array, name: string): void {
-  const url = URL.createObjectURL(new Blob([bytes.slice()]));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

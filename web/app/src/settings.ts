@@ -83,13 +83,23 @@ export function fromHash(hash: string): Settings {
   return result;
 }
 
-/** `others` are parameters of the page that are not settings: they stay. */
-export function toHash(settings: Settings, hash: string): string {
+/** Where a training was paused, from 1 on; 0: nowhere. */
+export function stepOf(hash: string): number {
+  const step = Number(parametersOf(hash).get('step'));
+  return Number.isInteger(step) && step > 0 ? step : 0;
+}
+
+/** `others` are written as they are, or left out where they are empty; whatever else there is stays. */
+export function toHash(settings: Settings, others: Record<string, string>, hash: string): string {
   const parameters = parametersOf(hash);
   const usual = { ...defaults, learningRate: usualLearningRate(settings) };
   for (const name of names) {
     if (settings[name] === usual[name]) parameters.delete(name);
     else parameters.set(name, String(settings[name]));
+  }
+  for (const [name, text] of Object.entries(others)) {
+    if (text) parameters.set(name, text);
+    else parameters.delete(name);
   }
   return hashOf(parameters);
 }

@@ -1,15 +1,19 @@
 // Single keys, as the help lists them.
 
+import { comparison } from './compress/comparison.svelte';
 import { session } from './session.svelte';
 
 export const keys = [
   { key: ' ', does: 'pause' },
   { key: 'S', does: 'step' },
   { key: 'R', does: 'reset' },
+  { key: 'Ctrl+Z', does: 'undo' },
+  { key: 'Ctrl+Shift+Z', does: 'redo' },
   { key: '?', does: 'help' },
 ] as const;
 
 export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
+  if (undoes(event)) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (document.querySelector('dialog[open]')) return;
   const target = event.target as HTMLElement;
@@ -31,4 +35,15 @@ export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
       onHelp();
       break;
   }
+}
+
+/** Everywhere but in texts, which have an undo of their own. */
+function undoes(event: KeyboardEvent): boolean {
+  const isUndo = (event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === 'z';
+  const isText = (event.target as HTMLElement).closest('input:not([type=range], [type=checkbox]), textarea');
+  if (!isUndo || isText || document.querySelector('dialog[open]')) return false;
+  event.preventDefault();
+  if (event.shiftKey) comparison.redo();
+  else comparison.undo();
+  return true;
 }

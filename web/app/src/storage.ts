@@ -46,9 +46,16 @@ export function forgetKept(key: string): Promise<void> {
   return del(key, store());
 }
 
+export function keepValue(key: string, value: unknown): Promise<void> {
+  return set(key, value, store());
+}
+
+export async function keptKeys(prefix: string): Promise<string[]> {
+  return (await keys<string>(store())).filter((key) => key.startsWith(prefix));
+}
+
 /** In place of all else whose key begins so. */
 export async function keepOnly(prefix: string, key: string, value: unknown): Promise<void> {
-  const old = (await keys<string>(store())).filter((one) => one.startsWith(prefix));
-  await delMany(old, store());
+  await delMany(await keptKeys(prefix), store());
   await set(key, value, store());
 }

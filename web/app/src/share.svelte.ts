@@ -1,0 +1,22 @@
+// A link to what is on the page: the settings, how far they were trained, and both stacks are in the address.
+
+import { t } from './i18n/index.svelte';
+import { session } from './session.svelte';
+
+class Share {
+  /** Somebody has done it in this visit. */
+  isDone = $state(false);
+
+  async copy(): Promise<void> {
+    this.isDone = true;
+    try {
+      await navigator.clipboard.writeText(location.href);
+      session.say('info', session.isRepeatable ? t.exports.shared : t.exports.sharedWithoutWeights);
+    } catch {
+      // Browsers without a clipboard show the address all the same.
+      session.say('info', t.guide.share);
+    }
+  }
+}
+
+export const share = new Share();
