@@ -59,7 +59,7 @@ test(
     expect(await read.hash()).toBe(expected);
     await untilKept(playground, 'finished');
     await page.reload();
-    await read.untilState(/Loaded/);
+    await read.untilState(/Trained/);
     expect(await read.hash()).toBe(expected);
   },
 );

@@ -2,7 +2,7 @@
 // Every tab keeps its own, under a name that it holds as a Web Lock while it is open. A reload takes up the tab's own;
 // a new tab takes up one that nobody holds any more.
 
-import type { TrainingProgress } from 'espalier';
+import type { TrainingDone, TrainingProgress } from 'espalier';
 import type { HistoryState } from './history';
 import type { Settings } from './settings';
 import { forgetKept, keptKeys, keepValue, readKept } from './storage';
@@ -21,6 +21,8 @@ export interface KeptTraining {
   /** Of these weights; the last one is under way. */
   trainings: number;
   progress: TrainingProgress | undefined;
+  /** Of a training that ran to its end; a model from a file has none. */
+  finished: TrainingDone | undefined;
   validationAccuracy: number | undefined;
   history: HistoryState;
 }
@@ -58,6 +60,10 @@ export class TrainingKeeper {
 
   async keep(training: KeptTraining): Promise<void> {
     if (this.#key) await keepValue(this.#key, training);
+  }
+
+  async forget(): Promise<void> {
+    if (this.#key) await forgetKept(this.#key);
   }
 
   #use(key: string): void {

@@ -236,16 +236,17 @@ class Session {
     if (kept.state === 'finished') {
       this.trainings = kept.trainings;
       this.applied = kept.settings;
-      this.phase = 'ready';
+      this.finished = kept.finished;
+      this.phase = kept.finished ? 'done' : 'ready';
       this.#begun();
       await this.#inspect(model);
       this.#settle();
       return;
     }
     this.trainings = kept.trainings - 1;
-    this.#run(kept.settings, model.resume(dataset));
+    const paused = kept.state === 'paused' || this.#until > 0;
+    this.#run(kept.settings, model.resume(dataset, { paused }));
     this.#afterFirstStep(() => this.#inspect(model));
-    if (kept.state === 'paused' || this.#until > 0) await this.pause();
   }
 
   async #openEngine(): Promise<void> {
@@ -333,6 +334,7 @@ class Session {
     await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
+    void this.#keeper.forget().catch(() => {});
     if (this.#until > 0) void this.pause();
     this.#afterFirstStep(() => this.#inspect(model));
   }
@@ -587,10 +589,10 @@ class Session {
     state: KeptTraining['state'],
     seen: Pick<KeptTraining, 'step' | 'progress' | 'history'>,
   ): Promise<void> {
-    const { applied, datasetId, modelName, trainings, validationAccuracy } = this;
+    const { applied, datasetId, modelName, trainings, finished, validationAccuracy } = this;
     if (!applied) return;
     const settings = { ...applied, dataset: datasetId };
-    const about = { settings, datasetId, modelName, trainings, validationAccuracy };
+    const about = { settings, datasetId, modelName, trainings, finished, validationAccuracy };
     this.#checkpoint = { at: Date.now(), bytes, state, ...about, ...seen };
     await this.#keeper.keep(this.#checkpoint).catch(() => this.say('info', t.notices.notKept));
   }

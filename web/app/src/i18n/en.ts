@@ -397,6 +397,8 @@ export const en = {
     recoveredAnew: 'The engine stopped before its first checkpoint and was started again from the beginning.',
     resumed: 'Training goes on where it stood.',
     restored: 'The network of your last visit is here again.',
+    newVersion:
+      'A new version is stored. It comes into use when all tabs of this page are closed; nothing is interrupted.',
     notKept: 'This browser would not store the training, so a reload starts anew.',
     oneModel: 'Drop one model alone, or the files of one dataset.',
     otherImages: (file: string, size: string, classes: number, dataset: string) =>

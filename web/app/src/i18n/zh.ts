@@ -370,6 +370,7 @@ export const zh: Messages = {
     recoveredAnew: '引擎在第一个检查点之前停止，已重新开始。',
     resumed: '训练从上次的位置继续。',
     restored: '上次访问时的网络已恢复。',
+    newVersion: '新版本已保存。关闭此页面的所有标签页后启用；当前工作不会中断。',
     notKept: '此浏览器未能保存训练，重新加载后将从头开始。',
     oneModel: '请单独拖放一个模型，或拖放一个数据集的文件。',
     otherImages: (file, size, classes, dataset) =>
