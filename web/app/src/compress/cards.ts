@@ -47,6 +47,9 @@ const bits = (value: number): string => t.stack.bits(value);
 const whole = (value: number): string => String(value);
 const isPattern = (granularity: Value | undefined): boolean => /^\d+:\d+$/.test(String(granularity));
 
+/** Pipelines have bits as text, because there may be some for each layer. */
+const withTextualBits = (options: Options): Options => ({ ...options, weights: String(options.weights) });
+
 function bitsOf({ scheme }: Options, catalog?: Catalog): number[] {
   const row = catalog?.schemes.find(({ name }) => name === scheme);
   const { minBits = 1, maxBits = 8 } = row ?? {};
@@ -99,6 +102,7 @@ export const kinds: Record<CardKind, Kind> = {
       { field: 'calibrate', control: 'choice' },
     ],
     isIdle: ({ weights }) => weights === floatBits,
+    toPass: withTextualBits,
     describe: ({ weights, scheme }) => `${bits(Number(weights))}, ${scheme}`,
   },
   share: {
@@ -116,7 +120,7 @@ export const kinds: Record<CardKind, Kind> = {
       { field: 'initialization', control: 'choice' },
       { field: 'activations', control: 'choice' },
     ],
-    toPass: (options) => ({ ...options, scheme: 'codebook' }),
+    toPass: (options) => ({ ...withTextualBits(options), scheme: 'codebook' }),
     describe: ({ weights }) => t.stack.values(2 ** Number(weights)),
   },
   factorize: {

@@ -360,6 +360,8 @@ export const en = {
   },
   exports: {
     title: 'Take it with you',
+    side: 'Which network',
+    original: 'What the recipes start from, .safetensors',
     espalier: 'Compact file, .espalier',
     safetensors: 'For Python, .safetensors',
     onnx: 'For ONNX Runtime, .onnx',

@@ -334,6 +334,8 @@ export const zh: Messages = {
   },
   exports: {
     title: '带走它',
+    side: '哪个网络',
+    original: '以下方法的起点 .safetensors',
     espalier: '紧凑文件 .espalier',
     safetensors: '供 Python 使用 .safetensors',
     onnx: '供 ONNX Runtime 使用 .onnx',

@@ -1,0 +1,38 @@
+// The files that a side can be taken away as.
+
+import type { FileFormatName } from 'espalier';
+import { comparison, type SideName } from '../compress/comparison.svelte';
+import { toPipeline } from '../compress/stack';
+import { offer } from '../offer';
+import { slug } from '../recognise';
+import { session } from '../session.svelte';
+import { reportAsCsv, reportAsJson } from './report';
+
+/** In this order; only those that the engine writes are offered. */
+export const formats = ['espalier', 'safetensors', 'onnx', 'c'] as const satisfies FileFormatName[];
+
+/** Of a network, without ending. */
+export const baseName = (): string => `espalier-${slug(session.modelName)}`;
+/** What the recipes start from. */
+export const originalName = (): string => `${baseName()}-original.safetensors`;
+
+export async function saveSide(side: SideName, format: FileFormatName): Promise<void> {
+  const result = comparison.results[side];
+  const row = session.catalog?.fileFormats.find(({ name }) => name === format);
+  if (!result || !row) return;
+  const notes = {
+    labels: session.handles?.dataset.info.classNames ?? [],
+    pipeline: toPipeline(comparison.stacks[side]),
+  };
+  // The very bytes that the footer counts.
+  const bytes = format === 'espalier' ? result.file : (await result.model.saveAs(format, notes)).bytes;
+  offer(bytes, `${baseName()}${row.extension}`);
+}
+
+export async function saveOriginal(): Promise<void> {
+  const bytes = await session.handles?.model.save();
+  if (bytes) offer(bytes, originalName());
+}
+
+export const saveJson = (): void => offer(reportAsJson(), `${baseName()}-report.json`);
+export const saveCsv = (): void => offer(reportAsCsv(), `${baseName()}-report.csv`);
