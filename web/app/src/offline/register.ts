@@ -18,8 +18,8 @@ async function register(onUpdate: () => void): Promise<void> {
   const registration = await serviceWorker.register(new URL('service-worker.js', document.baseURI));
   // The first version has nothing to wait for.
   const told = () => serviceWorker.controller && registration.waiting && onUpdate();
+  const watch = () => registration.installing?.addEventListener('statechange', told);
   told();
-  registration.addEventListener('updatefound', () =>
-    registration.installing?.addEventListener('statechange', told),
-  );
+  watch();
+  registration.addEventListener('updatefound', watch);
 }
