@@ -18,13 +18,15 @@ import {
   type TrainingEvent,
   type TrainingProgress,
 } from 'espalier';
+import { readDataset, type NamedBlob } from './data/source';
+import { drawnDatasets, isDrawn } from './data/drawn';
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
 import { t } from './i18n/index.svelte';
 import { offer } from './offer';
 import { PageError } from './page-error';
-import { ownDataset, recognise, slug } from './recognise';
+import { slug } from './recognise';
 import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './kept-training';
 import { defaults, fromHash, sameSettings, stepOf, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
@@ -159,11 +161,13 @@ class Session {
 
   get datasetName(): string {
     if (this.datasetId === builtInDigits.id && this.dataset) return t.data.digits;
+    if (isDrawn(this.datasetId)) return t.data.drawn[this.datasetId];
     return catalogue.find(({ id }) => id === this.datasetId)?.name ?? this.dataset?.name ?? '';
   }
 
   get classNames(): string[] {
-    const known = t.data.classNames[this.datasetId];
+    const known =
+      t.data.classNames[this.datasetId] ?? this.stored.find(({ id }) => id === this.datasetId)?.classNames;
     const own = this.dataset?.classNames ?? [];
     return known?.length === own.length ? known : own;
   }
@@ -279,6 +283,7 @@ class Session {
 
   async #sourceOf(id: string): Promise<DatasetSource | undefined> {
     if (id === builtInDigits.id) return drawnDigits;
+    if (isDrawn(id)) return { kind: 'files', files: await drawnDatasets[id](), name: id };
     const files = await readStored(id).catch(() => undefined);
     return files && { kind: 'files', files, name: await this.#nameOf(id) };
   }
@@ -750,7 +755,7 @@ class Session {
   // ── Files ────────────────────────────────────────────────────────────────────────────────────
 
   /** Whatever was dropped or chosen: one model, or the files of a dataset. */
-  async open(files: File[]): Promise<void> {
+  async open(files: NamedBlob[]): Promise<void> {
     if (files.length === 0) return;
     const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
     const [model] = models;
@@ -760,8 +765,8 @@ class Session {
     await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
   }
 
-  async #openModel(file: File): Promise<void> {
-    const model = await this.#need().loadModel(file);
+  async #openModel(file: NamedBlob): Promise<void> {
+    const model = await this.#need().loadModel(file.data);
     const { channels, height, width } = model.spec.input;
     const data = this.dataset;
     const fits = data && channels === data.channels && height === data.height && width === data.width;
@@ -784,11 +789,10 @@ class Session {
     this.say('info', t.notices.loaded(file.name));
   }
 
-  async #openFiles(files: File[]): Promise<void> {
-    const named = files.map((file) => ({ name: file.name, data: file }));
-    const { id, name } = (await recognise(named)) ?? ownDataset(named);
-    await this.#change(id, { kind: 'files', files: named, name });
-    await this.#keep(id, name, named);
+  async #openFiles(given: NamedBlob[]): Promise<void> {
+    const { id, name, files, classNames } = await readDataset(given);
+    await this.#change(id, { kind: 'files', files, name });
+    await this.#keep({ id, name, ...(classNames && { classNames }) }, files);
   }
 
   useStored(id: string): Promise<void> {
@@ -816,7 +820,7 @@ class Session {
       this.downloading = undefined;
       const source: DatasetSource = { kind: 'files', files, name: dataset.name };
       await this.#inOrder(() => this.#change(dataset.id, source), false);
-      await this.#keep(dataset.id, dataset.name, files);
+      await this.#keep({ id: dataset.id, name: dataset.name }, files);
     } catch (error) {
       if (!signal.aborted) this.report(error);
     } finally {
@@ -829,13 +833,13 @@ class Session {
     this.downloading = undefined;
   }
 
-  async #keep(id: string, name: string, files: StoredFile[]): Promise<void> {
+  async #keep(about: Omit<StoredDataset, 'bytes'>, files: StoredFile[]): Promise<void> {
     const bytes = files.reduce((sum, { data }) => sum + data.size, 0);
     try {
-      await keep({ id, name, bytes }, files);
+      await keep({ ...about, bytes }, files);
       await this.#listStored();
     } catch {
-      this.say('info', t.notices.noRoom(name));
+      this.say('info', t.notices.noRoom(about.name));
     }
   }
 

@@ -6,6 +6,8 @@ export interface StoredDataset {
   id: string;
   name: string;
   bytes: number;
+  /** What the files cannot say. */
+  classNames?: string[];
 }
 export interface StoredFile {
   name: string;
