@@ -18,7 +18,7 @@ import {
   type TrainingEvent,
   type TrainingProgress,
 } from 'espalier';
-import { readDataset, type NamedBlob } from './data/source';
+import { readDataset, type NamedBlob, type ReadDataset } from './data/source';
 import { drawnDatasets, isDrawn } from './data/drawn';
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
@@ -26,7 +26,7 @@ import { History } from './history';
 import { t } from './i18n/index.svelte';
 import { offer } from './offer';
 import { PageError } from './page-error';
-import { slug } from './recognise';
+import { slug, type Identity } from './recognise';
 import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './kept-training';
 import { defaults, fromHash, sameSettings, stepOf, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
@@ -789,8 +789,16 @@ class Session {
     this.say('info', t.notices.loaded(file.name));
   }
 
-  async #openFiles(given: NamedBlob[]): Promise<void> {
-    const { id, name, files, classNames } = await readDataset(given);
+  /** A dataset that was read or drawn: trained on, and kept. */
+  take(dataset: Identity & ReadDataset): Promise<void> {
+    return this.#inOrder(() => this.#take(dataset), false);
+  }
+
+  async #openFiles(files: NamedBlob[]): Promise<void> {
+    await this.#take(await readDataset(files));
+  }
+
+  async #take({ id, name, files, classNames }: Identity & ReadDataset): Promise<void> {
     await this.#change(id, { kind: 'files', files, name });
     await this.#keep({ id, name, ...(classNames && { classNames }) }, files);
   }

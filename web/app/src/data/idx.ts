@@ -29,10 +29,16 @@ export function idxFiles(name: 'train' | 't10k', batches: Batch[]): NamedBlob[] 
 /** Of each class, one image in so many is for the test; of fewer images, the last one. */
 const testShare = 6;
 
-/** Both splits. Classes take turns, because whoever reads the files puts the last images aside for validation. */
+/** Both splits. */
 export function idxSplits(batch: Batch): NamedBlob[] {
+  const { train, test } = splitPlaces(batch.labels);
+  return [...idxFiles('train', [pick(batch, train)]), ...idxFiles('t10k', [pick(batch, test)])];
+}
+
+/** Classes take turns, because whoever reads the files puts the last images aside for validation. */
+export function splitPlaces(labels: ArrayLike<number>): { train: number[]; test: number[] } {
   const places: number[][] = [];
-  for (let i = 0; i < batch.labels.length; ++i) (places[batch.labels[i] ?? 0] ??= []).push(i);
+  for (let i = 0; i < labels.length; ++i) (places[labels[i] ?? 0] ??= []).push(i);
   const isTest = (at: number, count: number) =>
     at % testShare === testShare - 1 || (count < testShare && at === count - 1);
   const split = (wanted: boolean) =>
@@ -42,10 +48,10 @@ export function idxSplits(batch: Batch): NamedBlob[] {
       )
       .sort((a, b) => a.turn - b.turn)
       .map(({ place }) => place);
-  return [...idxFiles('train', [pick(batch, split(false))]), ...idxFiles('t10k', [pick(batch, split(true))])];
+  return { train: split(false), test: split(true) };
 }
 
-function pick(batch: Batch, places: number[]): Batch {
+export function pick(batch: Batch, places: number[]): Batch {
   const size = batch.channels * batch.height * batch.width;
   const pixels = new Uint8Array(places.length * size);
   places.forEach((place, i) => pixels.set(batch.pixels.subarray(place * size, (place + 1) * size), i * size));

@@ -129,6 +129,16 @@ export const en = {
     others: 'Others',
     sample: (number: number, name: string) => `Test image ${number}: ${name}`,
   },
+  own: {
+    title: 'Your own classes',
+    how: 'Draw above, say what it is, and keep it: three or more drawings of each of two or more classes. One in each class is kept back for the test; the others are trained on in 40 variants each.',
+    name: 'What this drawing is',
+    keep: 'Keep',
+    count: (count: string, number: number) =>
+      plural(number, { one: '1 drawing', other: `${count} drawings` }),
+    remove: (name: string) => `Remove the drawings of ${name}`,
+    train: 'Train on my drawings',
+  },
   judgement: {
     title: 'Right and wrong',
     note: (accuracy: string, count: string, split: 'train' | 'validation' | 'test', step: string) =>
@@ -184,6 +194,7 @@ export const en = {
       `In use: ${train} training, ${validation} validation and ${test} test images of ${size} in ${classes} classes.`,
     drop: 'Drop dataset files or a model',
     own: 'Your images',
+    ownDrawings: 'Your drawings',
     digits: 'Built-in digits',
     drawn: { letters: 'Letters', shapes: 'Shapes' },
     about: {

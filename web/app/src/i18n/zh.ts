@@ -123,6 +123,15 @@ export const zh: Messages = {
     others: '换一批',
     sample: (number, name) => `测试图像 ${number}：${name}`,
   },
+  own: {
+    title: '您自己的类别',
+    how: '在上方绘画，说明它是什么，然后保留：至少两个类别，每个类别至少三幅。每个类别留出一幅用于测试，其余各以 40 种变化用于训练。',
+    name: '此画是什么',
+    keep: '保留',
+    count: (count) => `${count} 幅`,
+    remove: (name) => `移除 ${name} 的画`,
+    train: '用我的画训练',
+  },
   judgement: {
     title: '对与错',
     note: (accuracy, count, split, step) =>
@@ -176,6 +185,7 @@ export const zh: Messages = {
       `使用中：${train} 张训练、${validation} 张验证、${test} 张测试图像，尺寸 ${size}，共 ${classes} 类。`,
     drop: '拖放数据集文件或模型',
     own: '您的图像',
+    ownDrawings: '您的画',
     digits: '内置数字',
     drawn: { letters: '字母', shapes: '形状' },
     about: {

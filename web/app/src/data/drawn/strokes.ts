@@ -3,6 +3,7 @@
 
 import { idxSplits, type Batch } from '../idx';
 import type { NamedBlob } from '../source';
+import { randomFrom, type Random } from './random';
 
 /** Points "x,y" from 0 to 10, y down; a space goes on, a slash begins another stroke. */
 export type Strokes = string;
@@ -39,7 +40,6 @@ export async function drawDataset(
 }
 
 type Point = readonly [x: number, y: number];
-type Random = () => number;
 
 const parse = (strokes: Strokes): Point[][] =>
   strokes.split('/').map((stroke) =>
@@ -98,15 +98,4 @@ function line([ax, ay]: Point, [bx, by]: Point, radius: number, image: Uint8Arra
       image[at] = Math.max(image[at] ?? 0, ink);
     }
   }
-}
-
-/** Mulberry32, by T. Ettinger: numbers from 0 to 1. */
-function randomFrom(seed: number): Random {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
