@@ -203,9 +203,11 @@ export const en = {
       shapes: 'Circles, stars, arrows and others, drawn by this page.',
       mnist: '70,000 handwritten digits, 28 × 28.',
       'fashion-mnist': '70,000 pictures of clothes, 28 × 28. Harder than digits.',
+      kmnist: '70,000 handwritten Japanese characters of ten kinds, 28 × 28.',
     },
     /** What the labels mean, where the files do not say, by the dataset's id. */
     classNames: {
+      kmnist: ['お', 'き', 'す', 'つ', 'な', 'は', 'ま', 'や', 'れ', 'を'],
       letters: [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'],
       shapes: ['circle', 'square', 'triangle', 'diamond', 'star', 'cross', 'arrow', 'heart'],
       'fashion-mnist': [
