@@ -12,6 +12,8 @@ export interface CatalogueDataset {
   /** Folders that hold all files; tried in order, file by file. */
   mirrors: string[];
   files: CatalogueFile[];
+  /** Of letters that every language writes the same; other names are in i18n. */
+  classNames?: string[];
 }
 
 /** The digits that the engine draws itself: nothing to fetch. */
@@ -82,6 +84,7 @@ export const catalogue: readonly CatalogueDataset[] = [
   {
     id: 'kmnist',
     name: 'KMNIST',
+    classNames: ['お', 'き', 'す', 'つ', 'な', 'は', 'ま', 'や', 'れ', 'を'],
     mirrors: ['https://codh.rois.ac.jp/kmnist/dataset/kmnist/'],
     files: [
       {

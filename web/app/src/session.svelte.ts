@@ -19,7 +19,7 @@ import {
   type TrainingProgress,
 } from 'espalier';
 import { readDataset, type NamedBlob, type ReadDataset } from './data/source';
-import { drawnDatasets, isDrawn } from './data/drawn';
+import { drawnDatasets, isDrawn, letterNames } from './data/drawn';
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
@@ -166,8 +166,9 @@ class Session {
   }
 
   get classNames(): string[] {
+    const id = this.datasetId;
     const known =
-      t.data.classNames[this.datasetId] ?? this.stored.find(({ id }) => id === this.datasetId)?.classNames;
+      t.data.classNames[id] ?? namesOf(id) ?? this.stored.find((one) => one.id === id)?.classNames;
     const own = this.dataset?.classNames ?? [];
     return known?.length === own.length ? known : own;
   }
@@ -927,6 +928,12 @@ class Session {
 }
 
 export const session = new Session();
+
+/** Of classes that every language calls the same. */
+function namesOf(id: string): string[] | undefined {
+  if (id === 'letters') return letterNames;
+  return catalogue.find((dataset) => dataset.id === id)?.classNames;
+}
 
 /** All images over all the time that they took. */
 function meanSpeed(events: TrainingProgress[], stepBefore: number): number {

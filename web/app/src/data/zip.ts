@@ -46,7 +46,7 @@ async function directory(data: Blob): Promise<Entry[]> {
   const view = await read(data, at, at + size);
   const entries: Entry[] = [];
   for (let place = 0; place < view.byteLength;) {
-    if (view.getUint32(place, true) !== entrySignature) throw new Error('not an entry');
+    if (view.getUint32(place, true) !== entrySignature) throw new Error('entry');
     const [nameLength, extra, comment] = [28, 30, 32].map((field) => view.getUint16(place + field, true));
     const name = new Uint8Array(view.buffer, place + 46, nameLength);
     entries.push({
@@ -65,6 +65,6 @@ async function unpack(data: Blob, { method, size, at }: Entry): Promise<Blob> {
   const begin = at + 30 + header.getUint16(26, true) + header.getUint16(28, true);
   const packed = data.slice(begin, begin + size);
   if (method === stored) return packed;
-  if (method !== deflated || packed.size !== size) throw new Error('cannot be unpacked');
+  if (method !== deflated || packed.size !== size) throw new Error('method');
   return new Response(packed.stream().pipeThrough(new DecompressionStream('deflate-raw'))).blob();
 }

@@ -207,8 +207,6 @@ export const en = {
     },
     /** What the labels mean, where the files do not say, by the dataset's id. */
     classNames: {
-      kmnist: ['お', 'き', 'す', 'つ', 'な', 'は', 'ま', 'や', 'れ', 'を'],
-      letters: [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'],
       shapes: ['circle', 'square', 'triangle', 'diamond', 'star', 'cross', 'arrow', 'heart'],
       'fashion-mnist': [
         'T-shirt',

@@ -197,8 +197,6 @@ export const zh: Messages = {
       kmnist: '70,000 个手写日文字符，共十种，28 × 28。',
     },
     classNames: {
-      kmnist: ['お', 'き', 'す', 'つ', 'な', 'は', 'ま', 'や', 'れ', 'を'],
-      letters: [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'],
       shapes: ['圆形', '正方形', '三角形', '菱形', '星形', '十字', '箭头', '心形'],
       'fashion-mnist': ['T 恤', '裤子', '套衫', '连衣裙', '外套', '凉鞋', '衬衫', '运动鞋', '包', '短靴'],
     },

@@ -6,7 +6,7 @@ import { drawDataset } from './strokes';
 
 const seed = 1;
 
-/** The names of their classes are in i18n. */
+/** Their classes are letters, or named in i18n. */
 export const drawnDatasets = {
   letters: () => drawDataset(Object.values(letters), 240, seed),
   shapes: () => drawDataset(shapes, 480, seed),
@@ -15,3 +15,5 @@ export const drawnDatasets = {
 export type DrawnId = keyof typeof drawnDatasets;
 export const drawnIds = Object.keys(drawnDatasets) as DrawnId[];
 export const isDrawn = (id: string): id is DrawnId => Object.hasOwn(drawnDatasets, id);
+
+export const letterNames: string[] = Object.keys(letters);
