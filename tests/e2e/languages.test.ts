@@ -49,6 +49,7 @@ describe('the catalogue', () => {
       '.setUp.amount',
       '.units.plane',
       '.units.size',
+      '.views.pareto.point',
     ]);
   });
 

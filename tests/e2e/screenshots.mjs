@@ -1,4 +1,4 @@
-// Pictures of the built page, to look at: node tests/e2e/screenshots.mjs [name …]
+// Pictures of the built page, to look at: npm run screenshots, or node tests/e2e/screenshots.mjs [name …]
 // They go to build/screenshots; `readme` is the one that the README shows.
 
 import { mkdirSync } from 'node:fs';
@@ -31,6 +31,61 @@ const shots = {
   },
 };
 
+/** A compressed network, and every view of it. */
+const compressed = '#epochs=6&right=prune,sparsity=0.7;quantize,weights=3';
+const looks = {
+  light: { width: 1440, height: 900, colorScheme: 'light' },
+  dark: { width: 1440, height: 900, colorScheme: 'dark' },
+  phone: { width: 390, height: 844, colorScheme: 'light' },
+};
+const views = {
+  filters: 'Filters',
+  weights: 'Weights',
+  masks: 'Masks',
+  layers: 'Layers',
+  confusion: 'Confusion',
+  sensitivity: 'Sensitivity',
+  pareto: 'Trade-offs',
+};
+const measured = { sensitivity: 'Measure', pareto: 'Explore' };
+
+async function untilTrained(page) {
+  await page.getByTestId('state').filter({ hasText: 'Trained' }).waitFor({ timeout: 60_000 });
+  await page.locator('[data-testid=time]').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
+}
+
+async function openView(page, view) {
+  await page.getByRole('tab', { name: views[view] }).click();
+  if (!measured[view]) return;
+  const begin = page.getByTestId('view').getByRole('button', { name: measured[view] });
+  await begin.click();
+  await begin.waitFor({ state: 'detached' });
+  await begin.waitFor({ timeout: 120_000 });
+}
+
+for (const [look, options] of Object.entries(looks)) {
+  shots[`wall-${look}`] = { ...options, hash: compressed, act: untilTrained };
+  shots[`export-${look}`] = {
+    ...options,
+    hash: compressed,
+    act: async (page) => {
+      await untilTrained(page);
+      await page.getByRole('button', { name: 'Download' }).click();
+    },
+  };
+  for (const view of Object.keys(views)) {
+    shots[`${view}-${look}`] = {
+      ...options,
+      hash: compressed,
+      element: '[data-testid=view]',
+      act: async (page) => {
+        await untilTrained(page);
+        await openView(page, view);
+      },
+    };
+  }
+}
+
 /** Races until the page says so, and a little longer. */
 async function watchRace(page, until) {
   await page.getByRole('button', { name: 'Start the race' }).click();
@@ -39,7 +94,9 @@ async function watchRace(page, until) {
 }
 
 async function draw(page) {
-  const box = await page.getByTestId('pad').boundingBox();
+  const pad = page.getByTestId('pad');
+  await pad.evaluate((element) => element.scrollIntoView({ block: 'center' }));
+  const box = await pad.boundingBox();
   const at = (x, y) => [box.x + box.width * x, box.y + box.height * y];
   await page.mouse.move(...at(0.3, 0.3));
   await page.mouse.down();
@@ -69,22 +126,33 @@ const browser = await chromium.launch({
   args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic'],
 });
 for (const name of names) {
-  const { width, height, colorScheme, act, race, fullPage, file, hash = '' } = shots[name];
-  const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+  const { width, height, colorScheme, act, race, fullPage, file, element, hash = '' } = shots[name];
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme, locale: 'en' });
   page.on('pageerror', (error) => console.error(name, error.message));
   page.on('console', (message) => message.type() === 'error' && console.error(name, message.text()));
   await page.goto(url + (race ? 'race.html' : hash));
   if (race) {
     await watchRace(page, race);
   } else {
-    await page.waitForTimeout(name === 'readme' ? 4000 : 2500);
-    await draw(page);
+    if (hash !== compressed) {
+      await page.waitForTimeout(name === 'readme' ? 4000 : 2500);
+      await draw(page);
+    }
     await act?.(page);
   }
   await page.mouse.move(4, 4);
   await page.waitForTimeout(700);
-  await page.evaluate('scrollTo(0, 0)');
-  await page.screenshot({ path: file ?? picture(name), fullPage: fullPage ?? false });
+  const path = file ?? picture(name);
+  if (element) {
+    // Header and footer would lie over it.
+    await page
+      .locator('header, footer')
+      .evaluateAll((bars) => bars.forEach((bar) => (bar.style.position = 'static')));
+    await page.locator(element).screenshot({ path });
+  } else {
+    await page.evaluate('scrollTo(0, 0)');
+    await page.screenshot({ path, fullPage: fullPage ?? false });
+  }
   await page.close();
   console.log(file ?? picture(name));
 }

@@ -35,6 +35,22 @@ export function toStep({ kind, options }: Card): PassStep {
 
 export const toPipeline = (stack: Stack): Pipeline => ({ passes: activeCards(stack).map(toStep) });
 
+/** Passes that no card stands for are left out. */
+export function fromPipeline({ passes }: Pipeline): Stack {
+  return passes.flatMap((step) => {
+    const kind = (Object.keys(kinds) as CardKind[]).find((one) => kinds[one].pass === step.pass);
+    if (!kind) return [];
+    const options: Options = {};
+    for (const [name, like] of Object.entries(kinds[kind].defaults)) {
+      const given = step[name];
+      const isValue = typeof given === 'string' || typeof given === 'number' || typeof given === 'boolean';
+      const read = isValue ? readAs(like, String(given)) : undefined;
+      if (read !== undefined) options[name] = read;
+    }
+    return [newCard(kind, options)];
+  });
+}
+
 export const describe = (stack: Stack): string =>
   activeCards(stack)
     .map(({ kind, options }) => kinds[kind].describe(options))

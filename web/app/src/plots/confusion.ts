@@ -4,8 +4,8 @@
 import { scaleColor, textOn, type PlotTheme } from '../colors';
 import { prepare } from './canvas';
 
-export interface Confusion {
-  counts: Uint32Array;
+export interface Confusion<Counts = Uint32Array> {
+  counts: Counts;
   classNames: string[];
   /** The cell that is chosen or pointed at. */
   active?: { truth: number; guess: number } | undefined;
@@ -14,7 +14,7 @@ export interface Confusion {
 const margin = 26;
 
 export function confusionCell(
-  { classNames }: Confusion,
+  { classNames }: Pick<Confusion, 'classNames'>,
   size: number,
   x: number,
   y: number,
@@ -27,8 +27,35 @@ export function confusionCell(
 }
 
 export function drawConfusion(canvas: HTMLCanvasElement, data: Confusion, theme: PlotTheme): void {
+  const classes = data.classNames.length;
+  drawMatrix(canvas, data, theme, (count, truth, guess) => {
+    const row = data.counts.subarray(truth * classes, (truth + 1) * classes);
+    const share = count / (row.reduce((sum, one) => sum + one, 0) || 1);
+    return truth === guess ? 0.75 * share ** 2 : -Math.min(1, 1.6 * Math.sqrt(share));
+  });
+}
+
+/** Second minus first: green where that is more right answers or fewer mistakes. */
+export function drawConfusionDifference(
+  canvas: HTMLCanvasElement,
+  data: Confusion<Int32Array>,
+  theme: PlotTheme,
+): void {
+  const most = Math.max(1, ...data.counts.map(Math.abs));
+  drawMatrix(canvas, data, theme, (count, truth, guess) => {
+    const better = truth === guess ? count : -count;
+    return Math.sign(better) * Math.sqrt(Math.abs(better) / most);
+  });
+}
+
+/** `valueOf` is a cell's place on the colour scale. */
+function drawMatrix(
+  canvas: HTMLCanvasElement,
+  { counts, classNames, active }: Confusion<Uint32Array | Int32Array>,
+  theme: PlotTheme,
+  valueOf: (count: number, truth: number, guess: number) => number,
+): void {
   const { context, width } = prepare(canvas);
-  const { counts, classNames, active } = data;
   const classes = classNames.length;
   const cell = (width - margin) / classes;
   context.textAlign = 'center';
@@ -36,22 +63,18 @@ export function drawConfusion(canvas: HTMLCanvasElement, data: Confusion, theme:
   context.fillStyle = theme.line;
   context.fillRect(margin - 1, margin - 1, width - margin + 1, width - margin + 1);
   const size = Math.max(8, Math.min(12, cell * 0.36));
-  for (let truth = 0; truth < classes; ++truth) {
-    const row = counts.subarray(truth * classes, (truth + 1) * classes);
-    const total = row.reduce((sum, count) => sum + count, 0) || 1;
-    row.forEach((count, guess) => {
-      const share = count / total;
-      const value = truth === guess ? 0.75 * share ** 2 : -Math.min(1, 1.6 * Math.sqrt(share));
-      const x = margin + guess * cell;
-      const y = margin + truth * cell;
-      context.fillStyle = scaleColor(theme, value);
-      context.fillRect(x, y, cell - 1, cell - 1);
-      if (count === 0 || cell < 18) return;
-      context.fillStyle = textOn(theme, value);
-      context.font = `${size}px ${theme.font}`;
-      context.fillText(String(count), x + (cell - 1) / 2, y + cell / 2, cell - 3);
-    });
-  }
+  counts.forEach((count, i) => {
+    const [truth, guess] = [Math.floor(i / classes), i % classes];
+    const value = valueOf(count, truth, guess);
+    const x = margin + guess * cell;
+    const y = margin + truth * cell;
+    context.fillStyle = scaleColor(theme, value);
+    context.fillRect(x, y, cell - 1, cell - 1);
+    if (count === 0 || cell < 18) return;
+    context.fillStyle = textOn(theme, value);
+    context.font = `${size}px ${theme.font}`;
+    context.fillText(String(count).replace('-', '−'), x + (cell - 1) / 2, y + cell / 2, cell - 3);
+  });
   context.fillStyle = theme.muted;
   context.font = `11px ${theme.font}`;
   classNames.forEach((name, i) => {

@@ -34,6 +34,7 @@ const smallestTile = 26;
 /** A gap at the edge of so much of the wall is none. */
 const hardly = 0.04;
 const gap = 2;
+const glowWidth = 6;
 
 /** Square tiles in whole rows and columns: of those that leave hardly a gap, the most; on small screens fewer. */
 export function layoutWall(count: number, width: number, height: number): WallLayout {
@@ -79,8 +80,12 @@ export function drawWall(canvas: HTMLCanvasElement, wall: Wall, theme: PlotTheme
     context.drawImage(sheet, column * w, row * h, w, h, x, y, inner, inner);
   }
   const line = divider * width;
-  clipped(context, 0, line, height, () => drawAnswers(context, layout, wall, left, undefined, theme));
-  clipped(context, line, width - line, height, () => drawAnswers(context, layout, wall, right, left, theme));
+  clipped(context, 0, line, height, () =>
+    drawAnswers(context, layout, wall, [0, line], left, undefined, theme),
+  );
+  clipped(context, line, width, height, () =>
+    drawAnswers(context, layout, wall, [line, width], right, left, theme),
+  );
   if (cursor === undefined || cursor >= shown) return;
   const { x, y } = tilePlace(layout, cursor);
   context.strokeStyle = theme.text;
@@ -88,16 +93,17 @@ export function drawWall(canvas: HTMLCanvasElement, wall: Wall, theme: PlotTheme
   context.strokeRect(x, y, inner, inner);
 }
 
+/** What is between `from` and `to`; tiles that the edge cuts are drawn on both sides of it. */
 function clipped(
   context: CanvasRenderingContext2D,
-  x: number,
-  width: number,
+  from: number,
+  to: number,
   height: number,
   draw: () => void,
 ) {
   context.save();
   context.beginPath();
-  context.rect(x, 0, width, height);
+  context.rect(from, 0, to - from, height);
   context.clip();
   draw();
   context.restore();
@@ -107,16 +113,13 @@ function drawAnswers(
   context: CanvasRenderingContext2D,
   layout: WallLayout,
   { images, classNames }: Wall,
+  [from, to]: readonly [from: number, to: number],
   answers: Uint16Array | undefined,
   before: Uint16Array | undefined,
   theme: PlotTheme,
 ): void {
   if (!answers) return;
   const inner = layout.side - gap;
-  const size = Math.max(9, Math.min(13, inner * 0.36));
-  context.font = `600 ${size}px ${theme.font}`;
-  context.textAlign = 'right';
-  context.textBaseline = 'alphabetic';
   const shown = Math.min(layout.columns * layout.rows, answers.length);
   for (let tile = 0; tile < shown; ++tile) {
     const answer = answers[tile] ?? 0;
@@ -124,37 +127,51 @@ function drawAnswers(
     const isChanged = before !== undefined && before[tile] !== answer;
     if (!isWrong && !isChanged) continue;
     const { x, y } = tilePlace(layout, tile);
+    if (x - glowWidth > to || x + inner + glowWidth < from) continue;
     if (isWrong) {
       context.globalAlpha = theme.dark ? 0.5 : 0.42;
       context.fillStyle = theme.validation;
       context.fillRect(x, y, inner, inner);
       context.globalAlpha = 1;
-      drawAnswer(context, classNames[answer] ?? String(answer), x + inner - 2, y + inner - 3, inner, theme);
+      context.drawImage(labelOf(classNames[answer] ?? String(answer), inner, theme), x, y, inner, inner);
     }
     if (isChanged) glow(context, x, y, inner, isWrong ? theme.validation : theme.training);
   }
 }
 
-function drawAnswer(
-  context: CanvasRenderingContext2D,
-  text: string,
-  x: number,
-  y: number,
-  room: number,
-  theme: PlotTheme,
-): void {
-  context.lineWidth = 3;
-  context.lineJoin = 'round';
-  context.strokeStyle = theme.surface;
-  context.strokeText(text, x, y, room);
-  context.fillStyle = theme.text;
-  context.fillText(text, x, y, room);
+let labels:
+  { side: number; dark: boolean; ratio: number; byText: Map<string, HTMLCanvasElement> } | undefined;
+
+/** A tile with a text in its corner: outlined text is slow, and on a wall full of mistakes there are hundreds. */
+function labelOf(text: string, side: number, theme: PlotTheme): HTMLCanvasElement {
+  const ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
+  if (labels?.side !== side || labels.dark !== theme.dark || labels.ratio !== ratio) {
+    labels = { side, dark: theme.dark, ratio, byText: new Map() };
+  }
+  const known = labels.byText.get(text);
+  if (known) return known;
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = Math.ceil(side * ratio);
+  const context = canvas.getContext('2d');
+  if (context) {
+    context.scale(canvas.width / side, canvas.width / side);
+    context.font = `600 ${Math.max(9, Math.min(13, side * 0.36))}px ${theme.font}`;
+    context.textAlign = 'right';
+    context.lineWidth = 3;
+    context.lineJoin = 'round';
+    context.strokeStyle = theme.surface;
+    context.strokeText(text, side - 2, side - 3, side);
+    context.fillStyle = theme.text;
+    context.fillText(text, side - 2, side - 3, side);
+  }
+  labels.byText.set(text, canvas);
+  return canvas;
 }
 
 function glow(context: CanvasRenderingContext2D, x: number, y: number, side: number, color: string): void {
   context.strokeStyle = color;
   context.globalAlpha = 0.4;
-  context.lineWidth = 6;
+  context.lineWidth = glowWidth;
   context.strokeRect(x, y, side, side);
   context.globalAlpha = 1;
   context.lineWidth = 2.5;

@@ -1,0 +1,120 @@
+// The views below the wall: what they show is what is in both networks, and their measurements can be loaded.
+
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { violations } from './axe';
+import { openPlayground, settled, type Playground } from './playground';
+
+let playground: Playground;
+beforeAll(async () => {
+  playground = await openPlayground({ hash: '#epochs=3&right=prune,sparsity=0.7;quantize,weights=3' });
+  await playground.read.untilState(/Trained/, 60_000);
+  await settled(playground.page);
+}, 120_000);
+// Each with its sentence, and nothing that axe finds.
+afterEach(async () => {
+  expect((await view().locator('p').first().innerText()).length).toBeGreaterThan(40);
+  expect(await violations(playground.page)).toEqual([]);
+});
+afterAll(async () => {
+  await playground.close();
+  expect(playground.problems).toEqual([]);
+});
+
+const view = () => playground.page.getByTestId('view');
+const choose = (title: string) => playground.page.getByRole('tab', { name: title }).click();
+const cells = async (caption: RegExp) => {
+  const table = view().getByRole('table', { name: caption });
+  await table.waitFor({ state: 'attached' });
+  return table
+    .locator('tbody tr')
+    .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent.trim())));
+};
+
+test('tabs are reached by arrow keys', async () => {
+  const { page } = playground;
+  await page.getByRole('tab', { name: 'Filters' }).focus();
+  await page.keyboard.press('ArrowLeft');
+  await page.getByRole('tab', { name: 'Trade-offs', selected: true }).waitFor();
+  await page.keyboard.press('ArrowRight');
+  await page.getByRole('tab', { name: 'Filters', selected: true }).waitFor();
+});
+
+test('the filters of both networks are shown, and the table says which weights are pruned', async () => {
+  const left = await cells(/^Filters, Original/);
+  const right = await cells(/^Filters, 70 % pruned/);
+  expect(left.map((row) => row[3])).toEqual(Array(8).fill('9 / 9'));
+  expect(right).toHaveLength(8);
+  expect(right.some((row) => row[3] !== '9 / 9')).toBe(true);
+});
+
+test('three bits leave at most eight values to each channel', async () => {
+  await choose('Weights');
+  await view().getByTestId('levels').waitFor();
+  expect(await playground.read.number('levels')).toBeLessThanOrEqual(8 * 8);
+  const rows = await cells(/^Weights, conv1/);
+  expect(rows.length).toBeGreaterThan(10);
+  const sum = (column: number) => rows.reduce((total, row) => total + Number(row[column]), 0);
+  expect([sum(1), sum(2)]).toEqual([72, 72]);
+  await view().getByRole('combobox', { name: 'Layer' }).selectOption('fc.weight');
+  expect((await cells(/^Weights, fc/)).reduce((total, row) => total + Number(row[1]), 0)).toBe(7840);
+});
+
+test('a mask counts what pruning has left, row by row', async () => {
+  await choose('Masks');
+  const note = await view().getByTestId('view-left').locator('h3').innerText();
+  expect(note).toContain('100.0 % kept');
+  const kept = (await cells(/^Masks, .* 70 % pruned/)).map((row) => parseInt(row[1] ?? ''));
+  expect(kept).toHaveLength(8);
+  expect(Math.min(...kept)).toBeLessThan(9);
+});
+
+test('layers are shown as they run, with their time', async () => {
+  await choose('Layers');
+  const rows = view().locator('tbody tr');
+  await expect.poll(() => rows.count()).toBe(3);
+  await expect.poll(() => rows.first().locator('td').nth(4).innerText()).toMatch(/^[\d.]+/);
+});
+
+test('the difference of the confusion matrices has no sum: every image is still answered', async () => {
+  await choose('Confusion');
+  const sum = (rows: string[][]) => rows.reduce((total, row) => total + Number(row[2]), 0);
+  expect(sum(await cells(/^Confusion, Original/))).toBe(1000);
+  expect(sum(await cells(/^Confusion, 70 %/))).toBe(1000);
+  expect(sum(await cells(/^Confusion, Difference/))).toBe(0);
+});
+
+test('sensitivity measures every layer at every width', async () => {
+  await choose('Sensitivity');
+  await view().getByRole('button', { name: 'Measure' }).click();
+  await expect
+    .poll(async () => (await cells(/^Sensitivity/)).flat().filter((text) => text === '–').length, {
+      timeout: 60_000,
+    })
+    .toBe(0);
+  const rows = await cells(/^Sensitivity/);
+  expect(rows.map(([layer]) => layer)).toEqual(['conv1', 'conv2', 'fc']);
+  const [eight, one] = [rows.map((row) => parseFloat(row[1]!)), rows.map((row) => parseFloat(row[7]!))];
+  expect(Math.min(...eight)).toBeGreaterThan(Math.min(...one));
+});
+
+test(
+  'a sweep goes on where it was stopped, and a point of it is loaded on the right',
+  { timeout: 180_000 },
+  async () => {
+    const { page, read } = playground;
+    await choose('Trade-offs');
+    await view().getByRole('button', { name: 'Explore' }).click();
+    const front = view().getByTestId('front').getByRole('button');
+    const points = async () =>
+      (await view().locator('table').count()) === 0 ? 0 : (await cells(/^Validation accuracy/)).length;
+    await expect.poll(points, { timeout: 60_000 }).toBeGreaterThan(2);
+    await view().getByRole('button', { name: 'Stop' }).click();
+    await view().getByRole('button', { name: 'Explore' }).click();
+    await expect.poll(points, { timeout: 120_000 }).toBe(25);
+    await view().getByRole('button', { name: 'Explore' }).waitFor({ timeout: 60_000 });
+    const text = await front.first().innerText();
+    await front.first().click();
+    await settled(page);
+    expect(`${await read.text('right-name')}:`).toContain(text.split(':')[0]);
+  },
+);
