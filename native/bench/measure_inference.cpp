@@ -310,21 +310,7 @@ json measure_break_even(const json& spec, const Kernels& kernels, const MeasureO
 json check_requantizations(const IntegerKernels& kernels) {
   // Convolutions without any weight: the codes are those of the sums that they begin with.
   constexpr int kChannels = 4096, kRounds = 2442;
-  const ConvShape shape{.in_channels = 4,
-                        .in_height = 1,
-                        .in_width = 1,
-                        .out_channels = kChannels,
-                        .out_height = 1,
-                        .out_width = 1,
-                        .kernel_height = 1,
-                        .kernel_width = 1,
-                        .stride_height = 1,
-                        .stride_width = 1,
-                        .dilation_height = 1,
-                        .dilation_width = 1,
-                        .pad_top = 0,
-                        .pad_left = 0,
-                        .groups = 1};
+  const ConvShape shape{.in_channels = 4, .out_channels = kChannels};
   const std::vector<std::int8_t> weight(kChannels * 4);
   aligned_vector<std::uint8_t> packed(static_cast<std::size_t>(kernels.conv_packed_size(shape)));
   kernels.conv_pack(shape, weight.data(), packed.data());

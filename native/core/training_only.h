@@ -1,5 +1,5 @@
-// What only training needs of a table's row. A build that only runs models (ESPALIER_INFERENCE_ONLY: the binary
-// of wasm/run.cpp) leaves it out, and the linker then drops what nothing else refers to.
+// What only training needs of a table's row. A build that only runs models (ESPALIER_INFERENCE_ONLY: the
+// binary of wasm/run.cpp) leaves it out, and the linker then drops what nothing else refers to.
 #pragma once
 
 namespace espalier {

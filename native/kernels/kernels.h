@@ -14,14 +14,15 @@
 
 namespace espalier {
 
+// One pixel and one tap unless said.
 struct ConvShape {
-  int in_channels, in_height, in_width;
-  int out_channels, out_height, out_width;
-  int kernel_height, kernel_width;
-  int stride_height, stride_width;
-  int dilation_height, dilation_width;
-  int pad_top, pad_left;
-  int groups;
+  int in_channels = 1, in_height = 1, in_width = 1;
+  int out_channels = 1, out_height = 1, out_width = 1;
+  int kernel_height = 1, kernel_width = 1;
+  int stride_height = 1, stride_width = 1;
+  int dilation_height = 1, dilation_width = 1;
+  int pad_top = 0, pad_left = 0;
+  int groups = 1;
 
   int group_in() const { return in_channels / groups; }
   int group_out() const { return out_channels / groups; }

@@ -66,21 +66,7 @@ constexpr Variant kVariants[] = {
 // Four channels of the highest and the lowest codes and weights against the definition.
 bool multiplies(const IntegerKernels& kernels) {
   constexpr int kMaxLanes = 16;
-  const ConvShape shape{.in_channels = 4,
-                        .in_height = 1,
-                        .in_width = 1,
-                        .out_channels = 4,
-                        .out_height = 1,
-                        .out_width = 1,
-                        .kernel_height = 1,
-                        .kernel_width = 1,
-                        .stride_height = 1,
-                        .stride_width = 1,
-                        .dilation_height = 1,
-                        .dilation_width = 1,
-                        .pad_top = 0,
-                        .pad_left = 0,
-                        .groups = 1};
+  const ConvShape shape{.in_channels = 4, .out_channels = 4};
   constexpr std::array<std::int8_t, 16> kWeight{127, 127,  127, 127, -127, -127, -127, -127,
                                                 127, -127, 1,   -1,  0,    64,   -3,   100};
   constexpr std::array<std::uint8_t, 7> kCodes{255, 0, 127, 128, 129, 200, 1};

@@ -32,7 +32,8 @@ extern "C" {
 
 EMSCRIPTEN_KEEPALIVE const char* last_failure() { return failure.c_str(); }
 
-// What a throw calls (-Wl,--wrap). Nothing is unwound: the instance traps with a last_failure() and is of no further use.
+// What a throw calls (-Wl,--wrap). Nothing is unwound: the instance traps with a last_failure() and is of no
+// further use.
 void __wrap___cxa_throw(void* thrown, void* type, void (*)(void*)) {
   if (type == &typeid(Error)) {
     const Error& error = *static_cast<const Error*>(thrown);
