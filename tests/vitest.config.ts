@@ -4,7 +4,13 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     root: import.meta.dirname,
-    include: ['toolchain/*.test.mjs', 'wasm/*.test.ts', 'package/*.test.ts', 'benchmarks/*.test.ts'],
+    include: [
+      'toolchain/*.test.mjs',
+      'wasm/*.test.ts',
+      'package/*.test.ts',
+      'onnx/*.test.ts',
+      'benchmarks/*.test.ts',
+    ],
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -43,6 +43,21 @@ struct Convolution {
     return {name + ", to " + by(s.out_height, s.out_width), products};
   }
 };
+// Of surviving weights: the same layer, fewer products.
+template <bool kBackward>
+struct SparseConvolution {
+  // Backward there is a row for each input channel, phase of the strides and row of taps.
+  static int row_count(const ConvShape& s) {
+    return kBackward ? s.in_channels * s.stride_height * s.stride_width * s.kernel_height : s.out_channels;
+  }
+  template <class... Rest>
+  static Work of(const ConvShape& s, const SparseRows& rows, const Rest&...) {
+    Work work = Convolution::of(s);
+    work.multiply_adds =
+        std::int64_t{s.out_height} * s.out_width * rows.first[row_count(s)] * recording.kernels->lanes;
+    return work;
+  }
+};
 struct DenseGradient {
   static Work of(const real* /*transposed*/, int /*stride*/, const real* /*grads*/, int images, int inputs,
                  int units, int begin, int end, bool /*add*/, real* /*grad_weight*/) {
@@ -102,6 +117,10 @@ Recorder::Recorder(const Kernels& kernels) : wrapped_(kernels) {
   wrap<&Kernels::channel_sums>(wrapped_, "bias gradient");
   wrap<&Kernels::transpose_block>(wrapped_, "dense transpose");
   wrap<&Kernels::dense_weight_gradient, DenseGradient>(wrapped_, "weight gradient");
+  wrap<&Kernels::sparse_forward, SparseConvolution<false>>(wrapped_, "sparse forward");
+  wrap<&Kernels::sparse_input_gradient, SparseConvolution<true>>(wrapped_, "sparse input gradient");
+  wrap<&Kernels::sparse_weight_gradient, SparseConvolution<false>>(wrapped_, "sparse weight gradient");
+  wrap<&Kernels::sparse_dense_weight_gradient>(wrapped_, "sparse dense weight gradient");
   wrap<&Kernels::max_pool_forward>(wrapped_, "max pool forward");
   wrap<&Kernels::max_pool_backward>(wrapped_, "max pool backward");
   wrap<&Kernels::avg_pool_forward>(wrapped_, "average pool forward");

@@ -4,6 +4,7 @@
 
 #include "bench/measure.h"
 #include "bench/measure_inference.h"
+#include "bench/measure_sparse.h"
 #include "cli/command.h"
 #include "cli/common.h"
 
@@ -15,6 +16,9 @@ struct BenchOptions {
   MeasureOptions measure;
   EngineOptions engine;
   bool inference = false;
+  bool formats = false;
+  bool break_even = false;
+  bool sparse = false;
   bool json = false;
 };
 
@@ -68,16 +72,73 @@ void print_inference(const nlohmann::json& r) {
   }
 }
 
+void print_formats(const nlohmann::json& r) {
+  std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", "
+            << r["integer_kernels"].get<std::string>() << ", batch " << r["batch_size"] << "\n\n"
+            << std::left << std::setw(30) << "" << "  us/image  speedup        KB   formats\n";
+  std::cout << std::setw(30) << "float" << std::right << std::setw(10) << fixed(r["float_microseconds"], 2)
+            << '\n';
+  for (const auto& row : r["rows"]) {
+    std::cout << std::left << std::setw(30) << row["name"].get<std::string>() << std::right << std::setw(10)
+              << fixed(row["microseconds"], 2) << std::setw(8) << fixed(row["speedup"], 2) << 'x'
+              << std::setw(10) << fixed(row["bytes"].get<double>() / 1024, 1) << "   "
+              << row["formats"].get<std::string>() << '\n';
+  }
+}
+
+void print_break_even(const nlohmann::json& r) {
+  std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", "
+            << r["integer_kernels"].get<std::string>()
+            << ": share of the groups of four weights left, how many times as fast as int8\n";
+  for (const auto& layer : r["layers"]) {
+    std::cout << "  " << std::left << std::setw(12) << layer["layer"].get<std::string>() << std::right;
+    for (const auto& row : layer["rows"]) {
+      const double ratio = row["dense_microseconds"].get<double>() / row["sparse_microseconds"].get<double>();
+      std::cout << "  " << percent(row["share"]) << ": " << fixed(ratio, 2);
+    }
+    std::cout << '\n';
+  }
+}
+
+void print_sparse(const nlohmann::json& r) {
+  const auto row = [](const std::string& name, const nlohmann::json& time, const nlohmann::json& speedup) {
+    std::cout << std::left << std::setw(34) << name << std::right << std::setw(10) << fixed(time, 2)
+              << std::setw(9) << fixed(speedup, 2) << "x\n";
+  };
+  const auto zeros = [](const nlohmann::json& r) { return percent(r["sparsity"]) + " zeros"; };
+  std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", batch "
+            << r["batch_size"] << "\n\n"
+            << std::left << std::setw(34) << "inference" << "  us/image  speedup\n";
+  row("dense", r["dense_microseconds"], 1);
+  for (const auto& s : r["sparse"]) row(zeros(s), s["microseconds"], s["speedup"]);
+  row("half of the channels", r["slimmed"]["microseconds"], r["slimmed"]["speedup"]);
+  std::cout << "an image by itself\n";
+  row("dense", r["dense_single_microseconds"], 1);
+  for (const auto& s : r["sparse"]) row(zeros(s), s["single_microseconds"], s["single_speedup"]);
+  std::cout << "a step of fine-tuning\n";
+  for (const auto& s : r["training"]) row(zeros(s), s["microseconds_per_image"], s["speedup"]);
+}
+
 int run(const BenchOptions& options) {
   const nlohmann::json spec = open_spec(options.model, nullptr, "MODEL");
   MeasureOptions measure = options.measure;
   measure.threads = options.engine.threads;
-  const auto measured = options.inference ? measure_inference : measure_training;
+  const auto measured = options.inference    ? measure_inference
+                        : options.formats    ? measure_formats
+                        : options.break_even ? measure_break_even
+                        : options.sparse     ? measure_sparse
+                                             : measure_training;
   const nlohmann::json result = measured(spec, options.engine.select(), measure);
   if (options.json) {
     std::cout << dump(result, 2) << '\n';
   } else if (options.inference) {
     print_inference(result);
+  } else if (options.formats) {
+    print_formats(result);
+  } else if (options.break_even) {
+    print_break_even(result);
+  } else if (options.sparse) {
+    print_sparse(result);
   } else {
     print_table(result);
   }
@@ -107,13 +168,22 @@ Command add_bench(CLI::App& espalier) {
       ->type_name("Q");
   app->add_flag("--inference", options->inference,
                 "Measure inference, 8 bits beside floats, instead of training");
+  app->add_flag("--formats", options->formats, "Measure inference in every weight format, on one thread")
+      ->excludes("--inference");
+  app->add_flag("--break-even", options->break_even,
+                "Measure from which share of weights on the sparse format is faster")
+      ->excludes("--inference", "--formats");
+  app->add_flag("--sparse", options->sparse,
+                "Measure what pruned weights and channels gain, in inference and in training");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of a table");
   app->footer(
       "Examples:\n"
       "  espalier bench\n"
       "  espalier bench resnet --kernels plain --seconds 10\n"
-      "  espalier bench small --threads 2 --json");
+      "  espalier bench small --threads 2 --json\n"
+      "  espalier bench lenet5 --formats\n"
+      "  espalier bench lenet5 --sparse --seconds 10");
   return {app, [options] { return run(*options); }};
 }
 

@@ -21,6 +21,7 @@ struct EvalOptions {
   std::string split = "test";
   std::string runtime = "packed";
   std::string weight_format;
+  std::string logits;
   std::uint64_t seed = 0;
   CLI::Option* seed_given = nullptr;
   bool json = false;
@@ -65,6 +66,24 @@ struct Execution {
   std::vector<LayerExecution> layers;
 };
 
+// The outputs of all images as a NumPy file, [images][classes] of float32.
+void save_logits(const std::string& path, PackedModel& model, const Split& split) {
+  const int count = split.count(), classes = model.graph().classes;
+  std::vector<real> logits(static_cast<std::size_t>(count) * static_cast<std::size_t>(classes));
+  model.infer(split.images.data(), count, logits.data());
+  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(count) + ", " +
+                       std::to_string(classes) + "), }";
+  constexpr std::size_t kHeaderEnd = 128, kLengthEnd = 10;
+  header.resize(kHeaderEnd - kLengthEnd - 1, ' ');
+  header += '\n';
+  std::string bytes("\x93NUMPY\x01\x00", 8);
+  bytes += static_cast<char>(header.size());
+  bytes += '\0';
+  bytes += header;
+  bytes.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(real));
+  save(path, {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+}
+
 Execution execute(const EvalOptions& options, const Model& model, const Dataset& dataset, const Split& split,
                   const Kernels& kernels, ThreadPool& pool) {
   Execution execution;
@@ -90,6 +109,7 @@ Execution execute(const EvalOptions& options, const Model& model, const Dataset&
   execution.seconds = stopwatch.seconds();
   execution.weight_bytes = packed.bytes();
   execution.layers.assign(packed.layers().begin(), packed.layers().end());
+  if (!options.logits.empty()) save_logits(options.logits, packed, split);
   execution.microseconds = microseconds_per_image(dataset, blocks_of(packed));
   return execution;
 }
@@ -141,6 +161,10 @@ void print_table(const EvaluationResult& result, const Dataset& dataset, const s
 }
 
 int run(const EvalOptions& options) {
+  if (!options.logits.empty() && options.runtime == "float") {
+    throw Error(ErrorCode::kArgument, "--logits", "needs --runtime packed or reference");
+  }
+  check_can_save(options.logits);
   const ModelFile file = open_model(options.model);
   const Model& model = *file.model;
   std::uint64_t seed = TrainingConfig{}.seed;
@@ -232,13 +256,17 @@ Command add_eval(CLI::App& espalier) {
   app->add_option("--weight-format", options->weight_format,
                   "Hold weights in this format of the packed runtime wherever it can")
       ->type_name("NAME");
+  app->add_option("--logits", options->logits,
+                  "Also write the outputs of all images, [images][classes], as a NumPy file")
+      ->type_name("FILE.npy");
   options->engine.add_to(*app);
   app->add_flag("--json", options->json, "Print one JSON object instead of a table");
   app->footer(
       "Examples:\n"
       "  espalier eval small.safetensors --data mnist\n"
       "  espalier eval small.safetensors --data mnist --split validation --json\n"
-      "  espalier eval int8.espalier --data mnist --runtime reference");
+      "  espalier eval int8.espalier --data mnist --runtime reference\n"
+      "  espalier eval model.onnx --data mnist --logits logits.npy");
   return {app, [options] { return run(*options); }};
 }
 

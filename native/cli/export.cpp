@@ -88,6 +88,7 @@ Command add_export(CLI::App& espalier) {
   app->footer(
       "Examples:\n"
       "  espalier export lenet5.safetensors --format espalier\n"
+      "  espalier export int8.espalier --format onnx\n"
       "  espalier export int8.espalier --format safetensors --out int8.safetensors\n\nFormats:\n" +
       formats_text());
   return {app, [options] { return run_export(*options); }};
@@ -99,7 +100,10 @@ Command add_import(CLI::App& espalier) {
   app->add_option("FILE", options->model, "A model file, such as an ONNX model")->required();
   app->add_option("--out", options->out, "The new file; its ending is the format")->type_name("FILE");
   app->add_flag("--json", options->json, "Print one JSON object");
-  app->footer("Example:\n  espalier import model.onnx --out model.safetensors");
+  app->footer(
+      "Examples:\n"
+      "  espalier import model.onnx --out model.safetensors\n"
+      "  espalier import int8.onnx --out int8.espalier");
   return {app, [options] { return run_import(*options); }};
 }
 

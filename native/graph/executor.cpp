@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "graph/run_order.h"
 #include "ops/op.h"
+#include "ops/shapes.h"
 #include "ops/weights.h"
 
 namespace espalier {
@@ -92,6 +93,7 @@ Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
     if (node.op->scratch_size) scratch_size_ = std::max(scratch_size_, node.op->scratch_size(node, kernels));
   }
   scratch_.resize(static_cast<std::size_t>(scratch_size_ * pool.threads()));
+  sparse_.resize(graph_.nodes.size());
   const auto images = static_cast<std::size_t>(plan_.max_blocks) * static_cast<std::size_t>(kernels.lanes);
   losses_.resize(images);
   predictions_.resize(images);
@@ -99,14 +101,58 @@ Executor::Executor(const Graph& graph, const Kernels& kernels, ThreadPool& pool,
 
 void Executor::prepare(const Parameters& parameters) {
   weights_ = make_effective(graph_, parameters, pool_, effective_);
+  follow_mask(parameters.mask);
   const auto nodes = static_cast<int>(graph_.nodes.size());
   pool_.run(plan_.training ? 2 * nodes : nodes, [&](int i, int) {
     const auto n = static_cast<std::size_t>(i % nodes);
     const Node& node = graph_.nodes[n];
+    if (sparse_[n].used) {
+      SparseWeights& weights = i < nodes ? sparse_[n].forward : sparse_[n].backward;
+      return weights.take_values(weights_ + weight_of(node).offset);
+    }
     if (!node.op->prepare) return;
     node.op->prepare(node, kernels_, weights_, at(plan_.packed[n]),
                      i < nodes ? Way::kForward : Way::kBackward);
   });
+}
+
+// Finds the layers that run on their surviving weights, and those anew whose mask is another one. A single
+// image is a prediction now and then, which is over before weights are listed.
+void Executor::follow_mask(const aligned_vector<real>& mask) {
+  if (kernels_.lanes == 1) return;
+  std::int64_t scratch = scratch_size_;
+  for (std::size_t n = 0; n < sparse_.size(); ++n) {
+    SparseLayer& layer = sparse_[n];
+    layer.used = false;
+    if (mask.empty() || !has_weights(graph_.nodes[n])) continue;
+    const ParameterInfo& weight = weight_of(graph_.nodes[n]);
+    const real* kept = mask.data() + weight.offset;
+    const std::int64_t whole = weight.size / 16 * 16;
+    auto count = static_cast<std::int64_t>(kernels_.sum_of_squares(kept, whole));  // of ones
+    for (std::int64_t i = whole; i < weight.size; ++i) count += kept[i] != 0 ? 1 : 0;
+    const ConvShape shape = conv_shape(graph_.nodes[n]);
+    const double density = static_cast<double>(count) / static_cast<double>(weight.size);
+    if (density >= sparse_break_even(kernels_, shape)) continue;
+    layer.used = true;
+    const bool by_rounds = graph_.nodes[n].op->round_backward != nullptr;
+    layer.masked_gradients =
+        masked_gradients_ || (by_rounds && !sparse_dense_gradient_pays(kernels_, density));
+    const std::vector<std::int32_t>& places = layer.forward.places;
+    const bool same =
+        count == static_cast<std::int64_t>(places.size()) && !layer.forward.first.empty() &&
+        std::all_of(places.begin(), places.end(), [kept](auto place) { return kept[place] != 0; });
+    if (same) continue;
+    const SparseLayout forward = kernels_.sparse_forward_layout(shape);
+    layer.forward = forward_weights(shape, forward, kept);
+    scratch = std::max(scratch, forward.scratch);
+    if (!plan_.training) continue;
+    const SparseLayout backward = kernels_.sparse_backward_layout(shape);
+    layer.backward = backward_weights(shape, backward, kept);
+    scratch = std::max(scratch, backward.scratch);
+  }
+  if (scratch == scratch_size_) return;
+  scratch_size_ = (scratch + 15) / 16 * 16;
+  scratch_.resize(static_cast<std::size_t>(scratch_size_ * pool_.threads()));
 }
 
 BatchResult Executor::train(const Batch& batch, LossFunction loss, double label_smoothing,
@@ -226,6 +272,7 @@ void Executor::run_sweep(const Plan::Sweep& sweep, const Call& call, real* gradi
       pool_.run(parts, [&](int part, int) {
         node.op->round_backward({.node = node,
                                  .kernels = kernels_,
+                                 .sparse = sparse(static_cast<std::size_t>(n)),
                                  .stash = at(plan_.stash[static_cast<std::size_t>(n)]),
                                  .gradient = gradient,
                                  .images = images,
@@ -268,6 +315,7 @@ void Executor::run_block(const Plan::Sweep& sweep, const Call& call, int block, 
         .grad_in = grad_in.data(),
         .value = call.value,
         .packed = at(plan_.packed[n]),
+        .sparse = sparse(n),
         .scratch = scratch_.data() + thread * scratch_size_,
         .gradient = plan_.training ? at(plan_.shard_gradients + shard * plan_.shard_gradient_size) : nullptr,
         .stash = plan_.training ? at(plan_.stash[n]) : nullptr,

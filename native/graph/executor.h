@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "core/aligned.h"
 #include "core/real.h"
@@ -11,6 +12,7 @@
 #include "graph/graph.h"
 #include "graph/plan.h"
 #include "kernels/kernels.h"
+#include "kernels/sparse_weights.h"
 #include "ops/op.h"
 
 namespace espalier {
@@ -97,8 +99,14 @@ class Executor {
   const Plan& plan() const { return plan_; }
 
   // Must be called after every change of the parameters: masks, quantizes and packs weights for the inner
-  // loops.
+  // loops. A layer whose mask leaves few weights runs on those alone, with the same results; when a mask has
+  // changed, memory is allocated.
   void prepare(const Parameters& parameters);
+
+  // Whether gradients of masked weights are wanted, for those who may bring them back. Else they are 0 in
+  // layers that run on their surviving weights, and perhaps in others. At first they are not. Before
+  // prepare().
+  void masked_gradients(bool wanted) { masked_gradients_ = wanted; }
 
   // Mean loss and gradients (into parameters.gradient) of one batch; running statistics move.
   BatchResult train(const Batch& batch, LossFunction loss, double label_smoothing, Parameters& parameters);
@@ -132,6 +140,8 @@ class Executor {
     double label_smoothing = 0;
     const real* value = nullptr;
   };
+  void follow_mask(const aligned_vector<real>& mask);
+  const SparseLayer* sparse(std::size_t node) const { return sparse_[node].used ? &sparse_[node] : nullptr; }
   void run_sweep(const Plan::Sweep& sweep, const Call& call, real* gradient);
   void run_block(const Plan::Sweep& sweep, const Call& call, int block, int shard, int thread);
   void run_loss(const Plan::Step& step, const Call& call, int block, int valid, int thread);
@@ -146,7 +156,9 @@ class Executor {
   aligned_vector<real> arena_;
   aligned_vector<real> scratch_;  // the largest that a layer wants, for each thread
   std::int64_t scratch_size_ = 0;
-  aligned_vector<real> effective_;    // empty while it would only repeat the values
+  aligned_vector<real> effective_;   // empty while it would only repeat the values
+  std::vector<SparseLayer> sparse_;  // by node
+  bool masked_gradients_ = false;
   const real* weights_ = nullptr;     // what prepare() was called for: the effective parameters
   Call call_;                         // of the step under way
   Parameters* parameters_ = nullptr;  // its parameters; null: none is under way

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/training_only.h"
 #include "graph/assemble.h"
 #include "io/context_coder.h"
 #include "io/text_coder.h"
@@ -208,7 +209,7 @@ class Walk {
   explicit Walk(ContextCoder& coder, std::int64_t largest_slab = 0, std::vector<FilePart>* parts = nullptr)
       : coder_(coder),
         text_(coder, kText, kTextLength),
-        reading_(coder.reading()),
+        reading_{coder.reading()},
         largest_slab_(largest_slab),
         parts_(parts) {}
 
@@ -702,8 +703,14 @@ class Walk {
   }
 
   ContextCoder& coder_;
+  // Known to the compiler where nothing writes.
+  struct Reading {
+    bool given;
+    constexpr operator bool() const { return kInferenceOnly || given; }
+  };
+
   TextCoder text_;
-  const bool reading_;
+  const Reading reading_;
   const std::int64_t largest_slab_;
   std::vector<FilePart>* parts_;
   std::int64_t position_ = 0;

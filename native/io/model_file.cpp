@@ -5,6 +5,7 @@
 #include "core/config_fields.h"
 #include "core/error.h"
 #include "io/c_header.h"
+#include "io/onnx.h"
 
 namespace espalier {
 namespace {
@@ -60,6 +61,8 @@ constexpr FileFormat kFormats[] = {
      is_safetensors, load_safetensors, save_safetensors},
     {"espalier", ".espalier", "the compressed file: codes, masks and grids, entropy-coded", is_espalier,
      load_compressed, save_compressed},
+    {"onnx", ".onnx", "for other programs, and theirs: floats, or integers as QuantizeLinear pairs", is_onnx,
+     load_onnx, save_onnx},
     {"c", ".h", "a C99 header with packed weights and a small loop; written only", nullptr, load_c,
      save_header},
 };

@@ -6,10 +6,6 @@
 // (ky, kx, out channel), weight gradient by (row, column) of the output, then lanes, then blocks.
 
 // The outputs [begin, end) whose tap `offset` (tap · dilation - padding) lies inside the input.
-struct Range {
-  int begin;
-  int end;
-};
 ESPALIER_INLINE Range valid_outputs(int offset, int stride, int in, int out) {
   const int begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
   const int last = in - 1 - offset;

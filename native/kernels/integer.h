@@ -69,17 +69,88 @@ ESPALIER_INLINE Ints add_pairs(Ints a, Ints b) {
 }
 
 // Four bytes as shorts, again and again.
-ESPALIER_INLINE Shorts spread_shorts(const std::uint8_t* p) {
-  return __builtin_convertvector(reinterpret_cast<HalfBytes>(load_as<std::int32_t>(p) - HalfInts{}), Shorts);
+template <class Byte>
+ESPALIER_INLINE Shorts spread_shorts(const Byte* p) {
+  using Half __attribute__((vector_size(kHalfBytes))) = Byte;
+  return __builtin_convertvector(reinterpret_cast<Half>(load_as<std::int32_t>(p) - HalfInts{}), Shorts);
+}
+
+// `Count` numbers again and again.
+template <class V, int Count, class Number>
+ESPALIER_INLINE V repeat(const Number* p) {
+  if constexpr (sizeof(V) == Count * sizeof(Number)) {
+    return load_as<V>(p);
+  } else {
+    using Some __attribute__((vector_size(Count * sizeof(Number)))) = Number;
+    const auto some = load_as<Some>(p);
+    return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+      return reinterpret_cast<V>(__builtin_shufflevector(some, some, (I % Count)...));
+    }(std::make_integer_sequence<int, sizeof(V) / sizeof(Number)>());
+  }
+}
+
+// In each 16 bytes: the first (half = 0) or last eight of a and b, `size` bytes of one and of the other.
+constexpr int interleaved(int size, int half, int i, int width) {
+  const int unit = i % 16 / size;
+  const int from = i / 16 * 16 + half * 8 + unit / 2 * size + i % size;
+  return unit % 2 ? from + width : from;
+}
+template <int Size, int Half, class V>
+ESPALIER_INLINE V interleave(V a, V b) {
+  return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+    return __builtin_shufflevector(a, b, interleaved(Size, Half, I, sizeof(V))...);
+  }(std::make_integer_sequence<int, sizeof(V)>());
+}
+// The bytes of a, b, c and d side by side: [i][a, b, c, d]. In each 16 bytes of the k-th result, those of the
+// k-th four.
+template <class V>
+ESPALIER_INLINE void interleave_four(V a, V b, V c, V d, V (&result)[4]) {
+  const V low[2] = {interleave<1, 0>(a, b), interleave<1, 0>(c, d)};
+  const V high[2] = {interleave<1, 1>(a, b), interleave<1, 1>(c, d)};
+  result[0] = interleave<2, 0>(low[0], low[1]);
+  result[1] = interleave<2, 1>(low[0], low[1]);
+  result[2] = interleave<2, 0>(high[0], high[1]);
+  result[3] = interleave<2, 1>(high[0], high[1]);
+}
+// Back again: integers from 0 to 255 as bytes, in each 16 four of each.
+ESPALIER_INLINE Bytes narrow_four(Ints a, Ints b, Ints c, Ints d) {
+#if defined(__wasm_simd128__)
+  const auto pairs = [](Ints x, Ints y) {
+    return wasm_i16x8_narrow_i32x4(reinterpret_cast<v128_t>(x), reinterpret_cast<v128_t>(y));
+  };
+  return reinterpret_cast<Bytes>(wasm_u8x16_narrow_i16x8(pairs(a, b), pairs(c, d)));
+#elif ESPALIER_VECTOR_BYTES == 64 && defined(__AVX512BW__)
+  const auto pairs = [](Ints x, Ints y) {
+    return _mm512_packs_epi32(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(y));
+  };
+  return reinterpret_cast<Bytes>(_mm512_packus_epi16(pairs(a, b), pairs(c, d)));
+#elif ESPALIER_VECTOR_BYTES == 32 && defined(__AVX2__)
+  const auto pairs = [](Ints x, Ints y) {
+    return _mm256_packs_epi32(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y));
+  };
+  return reinterpret_cast<Bytes>(_mm256_packus_epi16(pairs(a, b), pairs(c, d)));
+#elif ESPALIER_VECTOR_BYTES == 16 && defined(__SSE2__)
+  const auto pairs = [](Ints x, Ints y) {
+    return _mm_packs_epi32(reinterpret_cast<__m128i>(x), reinterpret_cast<__m128i>(y));
+  };
+  return reinterpret_cast<Bytes>(_mm_packus_epi16(pairs(a, b), pairs(c, d)));
+#else
+  Bytes bytes;
+  const Ints* const from[] = {&a, &b, &c, &d};
+  for (int i = 0; i < ESPALIER_VECTOR_BYTES; ++i) {
+    bytes[i] = static_cast<std::uint8_t>((*from[i / 4 % 4])[i / 16 * 4 + i % 4]);
+  }
+  return bytes;
+#endif
 }
 
 // ---- dot products of four channels
 
 // Products of 16 bits, exact on every processor.
 struct WideDot {
-  static constexpr int kTile =
-      kIntVectors == 2 ? 2 : 4;  // output channels at a time: what the registers hold
+  static constexpr int kSumVectors = 2 * kIntVectors;  // of a Sum
   using Weight = std::int16_t;
+  using Splat = Shorts;  // four weights, again and again
   struct Codes {
     Shorts low[kIntVectors], high[kIntVectors];
   };
@@ -95,11 +166,24 @@ struct WideDot {
     }
     return codes;
   }
-  ESPALIER_INLINE static void add(const Weight* weight, const Codes& codes, Sum& sum) {
-    const Shorts w = reinterpret_cast<Shorts>(load_as<std::int64_t>(weight) - Longs{});
+  ESPALIER_INLINE static Splat splat(const Weight* weight) {
+    return reinterpret_cast<Shorts>(load_as<std::int64_t>(weight) - Longs{});
+  }
+  ESPALIER_INLINE static Splat splat_bytes(const std::int8_t* weight) { return spread_shorts(weight); }
+  ESPALIER_INLINE static void add(const Splat& w, const Codes& codes, Sum& sum) {
     for (int v = 0; v < kIntVectors; ++v) {
       sum.low[v] += multiply_pairs(codes.low[v], w);
       sum.high[v] += multiply_pairs(codes.high[v], w);
+    }
+  }
+  // Quads of four channels side by side, each with its own four weights: [channel][4].
+  ESPALIER_INLINE static void add_channels(const Weight* weight, const Codes& codes, Sum& sum) {
+    // A short vector has but two channels.
+    constexpr int kCount = std::min(ESPALIER_VECTOR_BYTES / 2, 16);
+    const Shorts low = repeat<Shorts, kCount>(weight), high = repeat<Shorts, kCount>(weight + 16 - kCount);
+    for (int v = 0; v < kIntVectors; ++v) {
+      sum.low[v] += multiply_pairs(codes.low[v], low);
+      sum.high[v] += multiply_pairs(codes.high[v], high);
     }
   }
   // Four channels of one pixel, with the weights of kLanes output channels in the place of lanes.
@@ -110,6 +194,12 @@ struct WideDot {
       sum.high[v] += multiply_pairs(load_as<Shorts>(weight + kHalfBytes), code);
     }
   }
+  ESPALIER_INLINE static void add_sum(const Sum& from, Sum& to) {
+    for (int v = 0; v < kIntVectors; ++v) {
+      to.low[v] += from.low[v];
+      to.high[v] += from.high[v];
+    }
+  }
   ESPALIER_INLINE static Ints total(const Sum& sum, int v) { return add_pairs(sum.low[v], sum.high[v]); }
 };
 
@@ -117,8 +207,9 @@ struct WideDot {
 // One instruction for four products. The standard leaves open what it gives for codes above 127, so it is
 // taken only where known answers come out right (integer_kernels()).
 struct RelaxedDot {
-  static constexpr int kTile = 4;
+  static constexpr int kSumVectors = kIntVectors;
   using Weight = std::int8_t;
+  using Splat = v128_t;
   struct Codes {
     v128_t v[kIntVectors];
   };
@@ -131,11 +222,15 @@ struct RelaxedDot {
     for (int v = 0; v < kIntVectors; ++v) codes.v[v] = wasm_v128_load(p + v * ESPALIER_VECTOR_BYTES);
     return codes;
   }
-  ESPALIER_INLINE static void add(const Weight* weight, const Codes& codes, Sum& sum) {
-    const v128_t w = wasm_v128_load32_splat(weight);
+  ESPALIER_INLINE static Splat splat(const Weight* weight) { return wasm_v128_load32_splat(weight); }
+  ESPALIER_INLINE static Splat splat_bytes(const std::int8_t* weight) { return splat(weight); }
+  ESPALIER_INLINE static void add(Splat w, const Codes& codes, Sum& sum) {
     for (int v = 0; v < kIntVectors; ++v) {
       sum.v[v] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, codes.v[v], sum.v[v]);
     }
+  }
+  ESPALIER_INLINE static void add_channels(const Weight* weight, const Codes& codes, Sum& sum) {
+    add(wasm_v128_load(weight), codes, sum);
   }
   ESPALIER_INLINE static void add_outputs(const Weight* weight, const std::uint8_t* pixel, Sum& sum) {
     const v128_t code = wasm_v128_load32_splat(pixel);
@@ -144,9 +239,73 @@ struct RelaxedDot {
       sum.v[v] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w, code, sum.v[v]);
     }
   }
+  ESPALIER_INLINE static void add_sum(const Sum& from, Sum& to) {
+    for (int v = 0; v < kIntVectors; ++v) to.v[v] = wasm_i32x4_add(to.v[v], from.v[v]);
+  }
   ESPALIER_INLINE static Ints total(const Sum& sum, int v) { return reinterpret_cast<Ints>(sum.v[v]); }
 };
 #endif
+
+#if defined(__AVX512VNNI__) && ESPALIER_VECTOR_BYTES == 64
+#define ESPALIER_VNNI_DOT
+using DotVector = __m512i;
+ESPALIER_INLINE DotVector dot_add(DotVector codes, DotVector weights, DotVector sum) {
+  return _mm512_dpbusd_epi32(sum, codes, weights);
+}
+#elif defined(__AVXVNNI__) && ESPALIER_VECTOR_BYTES == 32
+#define ESPALIER_VNNI_DOT
+using DotVector = __m256i;
+ESPALIER_INLINE DotVector dot_add(DotVector codes, DotVector weights, DotVector sum) {
+  return _mm256_dpbusd_avx_epi32(sum, codes, weights);
+}
+#endif
+#if defined(ESPALIER_VNNI_DOT)
+// One instruction for four products, exact.
+struct VnniDot {
+  static constexpr int kSumVectors = kIntVectors;
+  using Weight = std::int8_t;
+  using Splat = DotVector;
+  struct Codes {
+    DotVector v[kIntVectors];
+  };
+  struct Sum {
+    DotVector v[kIntVectors];
+  };
+
+  ESPALIER_INLINE static Codes load_codes(const std::uint8_t* p) {
+    Codes codes;
+    for (int v = 0; v < kIntVectors; ++v) codes.v[v] = load_as<DotVector>(p + v * ESPALIER_VECTOR_BYTES);
+    return codes;
+  }
+  ESPALIER_INLINE static Splat splat(const Weight* weight) {
+    return reinterpret_cast<DotVector>(load_as<std::int32_t>(weight) - Ints{});
+  }
+  ESPALIER_INLINE static Splat splat_bytes(const std::int8_t* weight) { return splat(weight); }
+  ESPALIER_INLINE static void add(const Splat& w, const Codes& codes, Sum& sum) {
+    for (int v = 0; v < kIntVectors; ++v) sum.v[v] = dot_add(codes.v[v], w, sum.v[v]);
+  }
+  ESPALIER_INLINE static void add_channels(const Weight* weight, const Codes& codes, Sum& sum) {
+    add(repeat<DotVector, 16>(weight), codes, sum);
+  }
+  ESPALIER_INLINE static void add_outputs(const Weight* weight, const std::uint8_t* pixel, Sum& sum) {
+    const auto code = reinterpret_cast<DotVector>(load_as<std::int32_t>(pixel) - Ints{});
+    for (int v = 0; v < kIntVectors; ++v) {
+      sum.v[v] = dot_add(code, load_as<DotVector>(weight + v * ESPALIER_VECTOR_BYTES), sum.v[v]);
+    }
+  }
+  ESPALIER_INLINE static void add_sum(const Sum& from, Sum& to) {
+    for (int v = 0; v < kIntVectors; ++v) {
+      to.v[v] =
+          reinterpret_cast<DotVector>(reinterpret_cast<Ints>(to.v[v]) + reinterpret_cast<Ints>(from.v[v]));
+    }
+  }
+  ESPALIER_INLINE static Ints total(const Sum& sum, int v) { return reinterpret_cast<Ints>(sum.v[v]); }
+};
+#endif
+
+// Sums that the registers hold beside codes and weights: as many as keep the arithmetic units busy.
+template <class Dot>
+inline constexpr int kSums = (kRegisters == 32 ? 16 : 8) / Dot::kSumVectors;
 
 // ---- from sums to codes
 
@@ -223,23 +382,28 @@ inline bool runs_by_output(const ConvShape& s) {
          s.kernel_width == s.in_width;
 }
 
-// `tile` is four, or the lanes.
-// weight: [out / tile][in / 4][kh][kw][tile out][4 in], zeros where there is no channel; depthwise [out /
-// 4][kh][kw][4].
-// visit(place, weight's index or -1) for every place.
+// What a dot product of four runs over: channels, and at each the taps; depthwise rows of taps, and at each
+// those of a row. A weight is [out][depth][across] either way.
+struct Products {
+  int depth, across;
+};
+inline Products products_of(const ConvShape& s) {
+  return runs_by_channel(s) ? Products{s.kernel_height, s.kernel_width} : Products{s.in_channels, s.taps()};
+}
+
+// weight: [out / tile][depth / 4][across][tile out][4 of depth], zeros where there is none. `tile` is four,
+// or the lanes. visit(place, weight's index or -1) for every place.
 template <class Visit>
 inline void for_each_place(const ConvShape& s, int tile, Visit&& visit) {
-  const int taps = s.taps();
+  const auto [depth, across] = products_of(s);
   std::int64_t place = 0;
   for (int o = 0; o < s.out_channels; o += tile) {
-    const int last = runs_by_channel(s) ? 1 : s.in_channels;
-    for (int i = 0; i < last; i += kCodeChannels) {
-      for (int tap = 0; tap < taps; ++tap) {
+    for (int i = 0; i < depth; i += kCodeChannels) {
+      for (int tap = 0; tap < across; ++tap) {
         for (int t = o; t < o + tile; ++t) {
-          const int channels = runs_by_channel(s) ? 1 : kCodeChannels;
-          for (int c = i; c < i + channels; ++c) {
-            const bool there = t < s.out_channels && c < last;
-            visit(place++, there ? (std::int64_t{t} * last + c) * taps + tap : -1);
+          for (int c = i; c < i + kCodeChannels; ++c) {
+            const bool there = t < s.out_channels && c < depth;
+            visit(place++, there ? (std::int64_t{t} * depth + c) * across + tap : -1);
           }
         }
       }
@@ -260,49 +424,82 @@ inline void unpack_codes(const ConvShape& s, int tile, const Weight* packed, std
   });
 }
 
-// The sums of `T` output channels at a pixel.
-template <class Dot, int T, int L>
-ESPALIER_INLINE void sum_pixel(const ConvShape& s, const std::uint8_t* in, const typename Dot::Weight* weight,
-                               const std::int32_t* start, Ints (*sums)[kIntVectors]) {
-  typename Dot::Sum sum[T] = {};
+// The sums of T output channels, from `first` of the tile on, at P neighbouring pixels.
+template <class Dot, int T, int P, int L>
+ESPALIER_INLINE void sum_pixels(const ConvShape& s, const std::uint8_t* in,
+                                const typename Dot::Weight* weight, const std::int32_t* start, int first,
+                                FourSums* sums) {
+  typename Dot::Sum sum[P][T] = {};
   const std::int64_t row = std::int64_t{s.in_width} * s.dilation_height * kPixelBytes<L>;
   const std::int64_t plane = std::int64_t{s.in_height} * s.in_width * kPixelBytes<L>;
+  const int step = s.stride_width * kPixelBytes<L>;
+  weight += first * kCodeChannels;
   for (int i = 0; i < s.in_channels; i += kCodeChannels, in += plane) {
     const std::uint8_t* line = in;
     for (int ky = 0; ky < s.kernel_height; ++ky, line += row) {
-      const std::uint8_t* p = line;
-      for (int kx = 0; kx < s.kernel_width; ++kx, p += s.dilation_width * kPixelBytes<L>) {
-        const typename Dot::Codes codes = Dot::load_codes(p);
-        for (int t = 0; t < T; ++t) Dot::add(weight + t * kCodeChannels, codes, sum[t]);
+      const std::uint8_t* at = line;
+      for (int kx = 0; kx < s.kernel_width; ++kx, at += s.dilation_width * kPixelBytes<L>) {
+        typename Dot::Codes codes[P];
+        for (int p = 0; p < P; ++p) codes[p] = Dot::load_codes(at + p * step);
+        for (int t = 0; t < T; ++t) {
+          const typename Dot::Splat w = Dot::splat(weight + t * kCodeChannels);
+          for (int p = 0; p < P; ++p) Dot::add(w, codes[p], sum[p][t]);
+        }
         weight += kCodeChannels * kCodeChannels;
       }
     }
   }
-  for (int t = 0; t < T; ++t) {
-    for (int v = 0; v < kIntVectors; ++v) sums[t][v] = Dot::total(sum[t], v) + start[t];
+  for (int p = 0; p < P; ++p) {
+    for (int t = 0; t < T; ++t) {
+      for (int v = 0; v < kIntVectors; ++v) {
+        sums[p][first + t][v] = Dot::total(sum[p][t], v) + start[first + t];
+      }
+    }
   }
+}
+
+// visit<P>(x) for the pixels of a row, P at a time; the last ones overlap those before. A row that is shorter
+// than P is taken one by one.
+template <int P, class Visit>
+ESPALIER_INLINE void for_each_strip(int width, int step, Visit&& visit) {
+  if (P > 1 && width >= P) {
+    for (int x = 0; x < width; x += P) visit.template operator()<P>(x + P <= width ? x : width - P);
+  } else {
+    for (int x = 0; x < width; x += step) visit.template operator()<1>(x);
+  }
+}
+
+// The pixels of a 1 x 1 kernel know no rows: they are a long one.
+inline ConvShape one_row(ConvShape s) {
+  if (s.groups == 1 && s.taps() == 1 && s.stride_height == 1 && s.stride_width == 1 &&
+      s.in_height == s.out_height && s.in_width == s.out_width) {
+    s.in_width = s.out_width = s.out_height * s.out_width;
+    s.in_height = s.out_height = 1;
+  }
+  return s;
 }
 
 // take(sums, first channel, output pixel) for every four channels of every pixel.
 template <class Dot, int L, class Take>
 ESPALIER_INLINE void for_each_sum(const ConvShape& s, const std::uint8_t* in, const void* packed,
                                   const std::int32_t* start, Take&& take) {
+  constexpr int kTile = std::min(kSums<Dot>, kCodeChannels);
+  constexpr int kPixels = L == kLanes ? kSums<Dot> / kTile : 1;
   const auto* weight = static_cast<const typename Dot::Weight*>(packed);
-  const int step = pixels_at_once<L>(s.stride_width);
   const std::int64_t tile_weights =
       std::int64_t{code_groups(s.in_channels)} * s.taps() * kCodeChannels * kCodeChannels;
   for (int o = 0; o < s.out_channels; o += kCodeChannels, weight += tile_weights) {
     for (int y = 0; y < s.out_height; ++y) {
-      for (int x = 0; x < s.out_width; x += step) {
+      for_each_strip<kPixels>(s.out_width, pixels_at_once<L>(s.stride_width), [&]<int P>(int x) {
         const std::uint8_t* from =
             in + (std::int64_t{y} * s.stride_height * s.in_width + std::int64_t{x} * s.stride_width) *
                      kPixelBytes<L>;
-        FourSums sums;
-        for (int t = 0; t < kCodeChannels; t += Dot::kTile) {
-          sum_pixel<Dot, Dot::kTile, L>(s, from, weight + t * kCodeChannels, start + o + t, sums + t);
+        FourSums sums[P];
+        for (int first = 0; first < kCodeChannels; first += kTile) {
+          sum_pixels<Dot, kTile, P, L>(s, from, weight, start + o, first, sums);
         }
-        take(sums, o, y, x);
-      }
+        for (int p = 0; p < P; ++p) take(sums[p], o, y, x + p);
+      });
     }
   }
 }
@@ -362,32 +559,72 @@ ESPALIER_INLINE void store_bytes(const ByteSums& sums, Floats multiplier, const 
   }
 }
 
-template <int L, class Take>
-ESPALIER_INLINE void for_each_depthwise(const ConvShape& s, const std::uint8_t* in, const void* packed,
-                                        const std::int32_t* start, Take&& take) {
-  const int step = pixels_at_once<L>(s.stride_width);
-  const auto* weight = static_cast<const std::int16_t*>(packed);
-  for (int o = 0; o < s.out_channels; o += kCodeChannels, weight += s.taps() * kCodeChannels) {
-    const Ints first = repeat_four(start + o);
-    for (int y = 0; y < s.out_height; ++y) {
-      for (int x = 0; x < s.out_width; x += step) {
-        ByteSums sums;
-        for (Ints& sum : sums) sum = first;
-        const std::int16_t* w = weight;
-        for (int ky = 0; ky < s.kernel_height; ++ky) {
-          const std::int64_t row = std::int64_t{y} * s.stride_height + ky * s.dilation_height;
-          const std::uint8_t* p = in + (row * s.in_width + std::int64_t{x} * s.stride_width) * kPixelBytes<L>;
-          for (int kx = 0; kx < s.kernel_width; ++kx, w += kCodeChannels) {
-            const Shorts factor = reinterpret_cast<Shorts>(load_as<std::int64_t>(w) - Longs{});
-            add_bytes(p + std::int64_t{kx} * s.dilation_width * kPixelBytes<L>, factor, sums);
-          }
-        }
-        take(sums, o, y, x);
-      }
+// ---- what becomes of the sums of four channels
+
+template <int L>
+struct StoreCodes {
+  const ConvShape& s;
+  const Requantization& r;
+  std::uint8_t* out;
+
+  ESPALIER_INLINE void operator()(const FourSums& sums, int channel, int y, int x) const {
+    const std::int64_t row = std::int64_t{channel / kCodeChannels} * s.out_height + y;
+    store_codes(sums, channel, r, out + (row * s.out_width + x) * kPixelBytes<L>);
+  }
+};
+
+// Lanes of this block, or pixels of this row. `order` says which number of four sums, as they lie in memory,
+// is that of a lane and a channel.
+template <int L, class Order>
+ESPALIER_INLINE void store_sums(const ConvShape& s, const Requantization& r, const FourSums& sums,
+                                int channel, int y, int x, real* out, Order&& order) {
+  alignas(64) std::int32_t values[kCodeBytes];
+  std::memcpy(values, sums, sizeof(values));
+  const int pixels = std::min(pixels_at_once<L>(s.stride_width), s.out_width - x);
+  for (int t = 0; t < std::min(kCodeChannels, s.out_channels - channel); ++t) {
+    real* to = out + ((std::int64_t{channel + t} * s.out_height + y) * s.out_width + x) * L;
+    for (int i = 0; i < pixels * L; ++i) {
+      to[i] = static_cast<float>(values[order(i, t)]) * r.multiplier[channel + t];
     }
-    in += std::int64_t{s.in_height} * s.in_width * kPixelBytes<L>;
   }
 }
+
+// Codes or numbers, whichever are wanted: the loops around are there once.
+struct Output {
+  std::uint8_t* codes;
+  real* numbers;  // null: codes
+};
+template <int L>
+struct Store {
+  const ConvShape& s;
+  const Requantization& r;
+  Output out;
+
+  ESPALIER_INLINE void operator()(const FourSums& sums, int channel, int y, int x) const {
+    if (!out.numbers) return StoreCodes<L>{s, r, out.codes}(sums, channel, y, x);
+    store_sums<L>(s, r, sums, channel, y, x, out.numbers, [](int lane, int t) { return t * kLanes + lane; });
+  }
+};
+
+// Of a dense layer of a single image: neighbouring outputs.
+struct StoreOutputs {
+  const Requantization& r;
+  Output out;
+
+  ESPALIER_INLINE void operator()(Ints sums, int channel) const {
+    const auto multiplier = load_as<Floats>(r.multiplier + channel);
+    if (out.numbers) {
+      return store_numbers(out.numbers + channel, __builtin_convertvector(sums, Floats) * multiplier);
+    }
+    store_as(out.codes + channel, __builtin_convertvector(requantize(sums, multiplier, r), QuarterBytes));
+  }
+};
+
+#include "kernels/integer_depthwise.h"
+
+#include "kernels/integer_sparse.h"
+
+#include "kernels/unpack_bits.h"
 
 template <class Dot, int L>
 struct IntegerConv {
@@ -395,86 +632,69 @@ struct IntegerConv {
 
   static int tile(const ConvShape& s) { return runs_by_output<L>(s) ? kLanes : kCodeChannels; }
 
-  static std::int64_t packed_size(const ConvShape& s) {
+  static std::int64_t packed_count(const ConvShape& s) {
+    const auto [depth, across] = products_of(s);
     const std::int64_t outputs = (s.out_channels + tile(s) - 1) / tile(s) * tile(s);
-    const std::int64_t four = outputs * s.taps();
-    return runs_by_channel(s) ? four * static_cast<std::int64_t>(sizeof(std::int16_t))
-                              : four * code_groups(s.in_channels) * kCodeChannels *
-                                    static_cast<std::int64_t>(sizeof(Weight));
+    return outputs * across * code_groups(depth) * kCodeChannels;
+  }
+  static std::int64_t packed_size(const ConvShape& s) {
+    return packed_count(s) * static_cast<std::int64_t>(sizeof(Weight));
   }
 
   static void pack(const ConvShape& s, const std::int8_t* weight, void* packed) {
-    if (runs_by_channel(s)) return pack_codes(s, kCodeChannels, weight, static_cast<std::int16_t*>(packed));
-    pack_codes(s, tile(s), weight, static_cast<Weight*>(packed));
+    for_each_place(s, tile(s), [&](std::int64_t place, std::int64_t index) {
+      static_cast<Weight*>(packed)[place] = index < 0 ? Weight{0} : static_cast<Weight>(weight[index]);
+    });
   }
-
   static void unpack(const ConvShape& s, const void* packed, std::int8_t* weight) {
-    if (runs_by_channel(s)) {
-      return unpack_codes(s, kCodeChannels, static_cast<const std::int16_t*>(packed), weight);
-    }
-    unpack_codes(s, tile(s), static_cast<const Weight*>(packed), weight);
-  }
-
-  static void to_codes(const ConvShape& s, const std::uint8_t* in, const void* packed,
-                       const Requantization& r, std::uint8_t* out) {
-    if (runs_by_output<L>(s)) {
-      for_each_output<Dot>(s, in, packed, r.start, [&](Ints sums, int channel) {
-        const Ints codes = requantize(sums, load_as<Floats>(r.multiplier + channel), r);
-        store_as(out + channel, __builtin_convertvector(codes, QuarterBytes));
-      });
-      return;
-    }
-    const auto at = [&](int channel, int y, int x) {
-      const std::int64_t row = std::int64_t{channel / kCodeChannels} * s.out_height + y;
-      return out + (row * s.out_width + x) * kPixelBytes<L>;
-    };
-    if (runs_by_channel(s)) {
-      for_each_depthwise<L>(s, in, packed, r.start, [&](const ByteSums& sums, int channel, int y, int x) {
-        store_bytes(sums, reinterpret_cast<Floats>(repeat_four(r.multiplier + channel)), r,
-                    at(channel, y, x));
-      });
-      return;
-    }
-    for_each_sum<Dot, L>(s, in, packed, r.start, [&](const FourSums& sums, int channel, int y, int x) {
-      store_codes(sums, channel, r, at(channel, y, x));
+    for_each_place(s, tile(s), [&](std::int64_t place, std::int64_t index) {
+      if (index >= 0) weight[index] = static_cast<std::int8_t>(static_cast<const Weight*>(packed)[place]);
     });
   }
 
-  static void to_numbers(const ConvShape& s, const std::uint8_t* in, const void* packed,
-                         const Requantization& r, real* out) {
-    if (runs_by_output<L>(s)) {
-      for_each_output<Dot>(s, in, packed, r.start, [&](Ints sums, int channel) {
-        store_numbers(out + channel,
-                      __builtin_convertvector(sums, Floats) * load_as<Floats>(r.multiplier + channel));
-      });
-      return;
+  static void spread(const ConvShape& s, int bits, const std::uint8_t* stream, void* packed) {
+    const std::int64_t count = packed_count(s);
+    auto* weight = static_cast<Weight*>(packed);
+    spread_bits(bits, stream, count, weight);
+    if (bits > 1) return;
+    // A bit is 1 or -1: what meets no channel is not there, but must be 0.
+    const auto [depth, across] = products_of(s);
+    const std::int64_t last = std::int64_t{across} * tile(s) * kCodeChannels;
+    for (std::int64_t i = count - last; i < count; ++i) {
+      if (depth % kCodeChannels && i % kCodeChannels >= depth % kCodeChannels) weight[i] = 0;
     }
-    // Lanes of this block, or pixels of this row.
-    const auto store = [&](const std::int32_t* sums, int channel, int step, int y, int x) {
-      const int pixels = std::min(pixels_at_once<L>(s.stride_width), s.out_width - x);
-      real* to = out + ((std::int64_t{channel} * s.out_height + y) * s.out_width + x) * L;
-      for (int i = 0; i < pixels * L; ++i) {
-        to[i] = static_cast<float>(sums[i * step]) * r.multiplier[channel];
-      }
-    };
-    const auto channels = [&](int first) { return std::min(kCodeChannels, s.out_channels - first); };
+  }
+
+  static void run(const ConvShape& shape, const std::uint8_t* in, const void* packed, const Requantization& r,
+                  Output out) {
+    if (runs_by_output<L>(shape)) {
+      return for_each_output<Dot>(shape, in, packed, r.start, StoreOutputs{r, out});
+    }
+    const ConvShape s = one_row(shape);
     if (runs_by_channel(s)) {
-      for_each_depthwise<L>(s, in, packed, r.start, [&](const ByteSums& sums, int channel, int y, int x) {
-        alignas(64) std::int32_t values[kCodeBytes];
-        std::memcpy(values, sums, sizeof(values));
-        for (int t = 0; t < channels(channel); ++t) store(values + t, channel + t, kCodeChannels, y, x);
-      });
-      return;
+      for_each_depthwise<Dot, L>(s, in, packed, r.start, StoreDepthwise<L>{s, r, out});
+    } else {
+      for_each_sum<Dot, L>(s, in, packed, r.start, Store<L>{s, r, out});
     }
-    for_each_sum<Dot, L>(s, in, packed, r.start, [&](const FourSums& sums, int channel, int y, int x) {
-      for (int t = 0; t < channels(channel); ++t) {
-        alignas(64) std::int32_t values[kLanes];
-        std::memcpy(values, sums[t], sizeof(values));
-        store(values, channel + t, 1, y, x);
-      }
-    });
   }
 };
+
+// The two functions of the table for a way to run.
+template <class Way>
+[[gnu::noinline]] void run_way(const ConvShape& s, const std::uint8_t* in, const void* packed,
+                               const Requantization& r, Output out) {
+  Way::run(s, in, packed, r, out);
+}
+template <class Way>
+void to_codes(const ConvShape& s, const std::uint8_t* in, const void* packed, const Requantization& r,
+              std::uint8_t* out) {
+  run_way<Way>(s, in, packed, r, {.codes = out, .numbers = nullptr});
+}
+template <class Way>
+void to_numbers(const ConvShape& s, const std::uint8_t* in, const void* packed, const Requantization& r,
+                real* out) {
+  run_way<Way>(s, in, packed, r, {.codes = nullptr, .numbers = out});
+}
 
 // ---- few channels: the taps of a row as channels
 
@@ -588,12 +808,11 @@ inline void add_codes(std::int64_t size, const std::uint8_t* a, const std::uint8
     const Ints code = __builtin_convertvector(load_as<QuarterBytes>(p), Ints);
     return __builtin_convertvector(code - zero, Floats) * scale;
   };
-  const Floats low = static_cast<float>(s.lowest - s.zero_point) - Floats{};
-  const Floats high = static_cast<float>(s.highest - s.zero_point) - Floats{};
+  const auto low = static_cast<float>(s.lowest - s.zero_point);
+  const auto high = static_cast<float>(s.highest - s.zero_point);
   for (std::int64_t i = 0; i < size; i += kIntWidth) {
     const Floats x = (number(a + i, s.zero_a, s.scale_a) + number(b + i, s.zero_b, s.scale_b)) / s.scale;
-    const Ints code = round(limit(x, low, high) + static_cast<float>(s.zero_point)) - kRounded;
-    store_as(out + i, __builtin_convertvector(code, QuarterBytes));
+    store_as(out + i, __builtin_convertvector(round_to_code(x, low, high, s.zero_point), QuarterBytes));
   }
 }
 
@@ -632,13 +851,23 @@ inline void codes_to_numbers(const std::uint8_t* in, int channels, int pixels, f
 template <class Dot, int L>
 constexpr IntegerKernels integer_table(std::string_view name) {
   using Conv = IntegerConv<Dot, L>;
+  using Sparse = SparseConv<Dot, L>;
   return {.name = name,
           .lanes = L,
+          .weight_bytes = sizeof(typename Dot::Weight),
           .conv_packed_size = Conv::packed_size,
           .conv_pack = Conv::pack,
-          .conv_unpack = Conv::unpack,
-          .conv_to_codes = Conv::to_codes,
-          .conv_to_numbers = Conv::to_numbers,
+          .conv_unpack = training_only(Conv::unpack),
+          .conv_to_codes = to_codes<Conv>,
+          .conv_to_numbers = to_numbers<Conv>,
+          .conv_tile = Conv::tile,
+          .conv_spread = Conv::spread,
+          .spread_levels = spread_levels,
+          .sparse_packed_size = Sparse::packed_size,
+          .sparse_pack = Sparse::pack,
+          .sparse_unpack = training_only(Sparse::unpack),
+          .sparse_to_codes = to_codes<Sparse>,
+          .sparse_to_numbers = to_numbers<Sparse>,
           .gather_taps = gather_taps<L>,
           .max_pool = max_pool_codes<L>,
           .average_pool = average_pool_codes<L>,
@@ -653,8 +882,15 @@ constinit const IntegerKernels kWide = integer_table<WideDot, L>("16-bit product
 #if defined(__wasm_relaxed_simd__)
 template <int L>
 constinit const IntegerKernels kRelaxed = integer_table<RelaxedDot, L>("relaxed dot product");
+// Who only runs models has the plain binary for processors on which this one is wrong.
 template <int L>
-constinit const IntegerKernels* const kIntegerKernels[] = {&kRelaxed<L>, &kWide<L>, nullptr};
+constinit const IntegerKernels* const kIntegerKernels[] = {&kRelaxed<L>, kInferenceOnly ? nullptr : &kWide<L>,
+                                                           nullptr};
+#elif defined(ESPALIER_VNNI_DOT)
+template <int L>
+constinit const IntegerKernels kVnni = integer_table<VnniDot, L>("VNNI dot product");
+template <int L>
+constinit const IntegerKernels* const kIntegerKernels[] = {&kVnni<L>, nullptr};
 #else
 template <int L>
 constinit const IntegerKernels* const kIntegerKernels[] = {&kWide<L>, nullptr};

@@ -14,14 +14,15 @@
 
 namespace espalier {
 
+// One pixel and one tap unless said.
 struct ConvShape {
-  int in_channels, in_height, in_width;
-  int out_channels, out_height, out_width;
-  int kernel_height, kernel_width;
-  int stride_height, stride_width;
-  int dilation_height, dilation_width;
-  int pad_top, pad_left;
-  int groups;
+  int in_channels = 1, in_height = 1, in_width = 1;
+  int out_channels = 1, out_height = 1, out_width = 1;
+  int kernel_height = 1, kernel_width = 1;
+  int stride_height = 1, stride_width = 1;
+  int dilation_height = 1, dilation_width = 1;
+  int pad_top = 0, pad_left = 0;
+  int groups = 1;
 
   int group_in() const { return in_channels / groups; }
   int group_out() const { return out_channels / groups; }
@@ -51,6 +52,26 @@ struct UpdateContext {
   real epsilon;
 };
 
+// A weight that is not zero: its value, and how far behind the first pixel that a sum could see lies the one
+// that it multiplies.
+struct SparseWeight {
+  std::int32_t offset;  // numbers
+  real value;
+};
+
+// The weights of each sum: row r is weights [first[r], first[r + 1]). kernels/sparse_weights.h makes them.
+// Forward a row is an output channel; backward an input channel, a phase of the strides and a row of taps.
+struct SparseRows {
+  const std::int32_t* first;
+  const SparseWeight* weights;
+};
+
+// How feature maps lie where sparse loops read them: numbers from one to the next, and those of a copy in
+// scratch memory; 0: they are read in place.
+struct SparseLayout {
+  std::int64_t channel, row, tap, scratch;
+};
+
 struct Kernels {
   std::string_view name;
   int lanes;
@@ -71,6 +92,21 @@ struct Kernels {
   void (*transpose_block)(const real* in, int inputs, int stride, real* transposed);
   void (*dense_weight_gradient)(const real* transposed, int stride, const real* grads, int images, int inputs,
                                 int units, int unit_begin, int unit_end, bool add, real* grad_weight);
+
+  // Convolution over surviving weights, with the bits of the functions above (kernels/sparse.h).
+  SparseLayout (*sparse_forward_layout)(const ConvShape&);
+  SparseLayout (*sparse_backward_layout)(const ConvShape&);
+  void (*sparse_forward)(const ConvShape&, const SparseRows& forward, const real* in, const real* bias,
+                         real* scratch, real* out);
+  void (*sparse_input_gradient)(const ConvShape&, const SparseRows& backward, const real* grad_out,
+                                real* scratch, real* grad_in);
+  // Adds to grad_weight[places[i]] for each weight i.
+  void (*sparse_weight_gradient)(const ConvShape&, const SparseRows& forward, const std::int32_t* places,
+                                 const real* in, const real* grad_out, real* scratch, real* grad_weight);
+  // A round's dense weight gradient. inputs: blocks [inputs][lanes] of `block` numbers each.
+  void (*sparse_dense_weight_gradient)(const SparseRows& forward, const std::int32_t* places,
+                                       const real* inputs, std::int64_t block, const real* grads, int units,
+                                       int images, int unit_begin, int unit_end, bool add, real* grad_weight);
 
   void (*max_pool_forward)(const PoolShape&, const real* in, real* out);
   void (*max_pool_backward)(const PoolShape&, const real* in, const real* out, const real* grad_out,

@@ -1,10 +1,5 @@
 // Pooling over one block. A window that leaves the image sees the pixels inside it only.
 
-ESPALIER_INLINE Range window(int out, int stride, int pad, int kernel, int in) {
-  const int begin = out * stride - pad;
-  return {begin > 0 ? begin : 0, begin + kernel < in ? begin + kernel : in};
-}
-
 template <class Visit>
 ESPALIER_INLINE void for_each_window(const PoolShape& s, Visit&& visit) {
   for (int c = 0; c < s.channels; ++c) {

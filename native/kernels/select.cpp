@@ -50,27 +50,13 @@ namespace {
 // Whether the variant's convolution rounds a product and a sum once: (1 + 2^-12)^2 - 1 - 2^-11 is
 // 2^-24 exactly when it does and 0 when the product is rounded to float first.
 bool rounds_once(const Kernels& kernels) {
-  const ConvShape one{.in_channels = 1,
-                      .in_height = 1,
-                      .in_width = 1,
-                      .out_channels = 1,
-                      .out_height = 1,
-                      .out_width = 1,
-                      .kernel_height = 1,
-                      .kernel_width = 1,
-                      .stride_height = 1,
-                      .stride_width = 1,
-                      .dilation_height = 1,
-                      .dilation_width = 1,
-                      .pad_top = 0,
-                      .pad_left = 0,
-                      .groups = 1};
+  constexpr ConvShape kOne;
   const auto x = static_cast<real>(1.0 + 1.0 / 4096.0);
   const auto bias = static_cast<real>(-(1.0 + 1.0 / 2048.0));
   alignas(64) std::array<real, 16> in, packed{}, out{};
   in.fill(x);
-  kernels.conv_pack_forward(one, &x, packed.data());
-  kernels.conv_forward(one, in.data(), packed.data(), &bias, out.data());
+  kernels.conv_pack_forward(kOne, &x, packed.data());
+  kernels.conv_forward(kOne, in.data(), packed.data(), &bias, out.data());
   return out[0] != 0;
 }
 
@@ -86,13 +72,8 @@ bool convolves(const Kernels& kernels) {
                         .out_width = kSize,
                         .kernel_height = 3,
                         .kernel_width = 3,
-                        .stride_height = 1,
-                        .stride_width = 1,
-                        .dilation_height = 1,
-                        .dilation_width = 1,
                         .pad_top = 1,
-                        .pad_left = 1,
-                        .groups = 1};
+                        .pad_left = 1};
   const int lanes = kernels.lanes;
   const auto at = [](int i, int modulus) { return static_cast<real>((i * 37 + 11) % modulus - modulus / 2); };
   aligned_vector<real> in(static_cast<std::size_t>(kChannels * kSize * kSize * lanes));
@@ -154,9 +135,11 @@ std::string_view check_known_answers(const Kernels& kernels) {
     return kernels.fused ? "multiply-add is not fused on this processor"
                          : "multiply-add is fused although it must not be";
   }
-  if (!convolves(kernels) || !convolves(*kernels.single))
+  if (!convolves(kernels) || (kernels.single && !convolves(*kernels.single)))
     return "a convolution with a known result came out wrong";
-  if (!exponentiates(kernels)) return "an exponential with a known result came out wrong";
+  if (kernels.softmax_terms && !exponentiates(kernels)) {
+    return "an exponential with a known result came out wrong";
+  }
   return {};
 }
 

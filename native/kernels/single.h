@@ -27,68 +27,13 @@ ESPALIER_INLINE int vector_begin(int vector, int width) {
 
 // ---- convolution
 
-inline bool is_dense(const ConvShape& s) {
-  return s.groups == 1 && s.taps() == 1 && s.in_height * s.in_width == 1;
-}
-
-// The input as the inner loop reads it: with its padding, and so that neighbouring outputs see neighbouring
-// numbers. With a stride along the row, each tap of a row therefore has the columns it sees to itself. An
-// input that looks like that already is read in place.
-struct Layout {
-  ConvShape shape;  // the pixels of a 1 x 1 kernel, which have no rows, are one long one
-  int rows, pitch;  // rows of a channel, numbers of a row …
-  int copies;       // … and how often the row is there
-  int tap, row;     // from tap to tap, from row to row
-  std::int64_t plane;
-  bool in_place;
-};
-
-[[gnu::noinline]] ESPALIER_SMALL Layout layout_of(const ConvShape& shape) {
-  Layout l{.shape = shape};
-  ConvShape& s = l.shape;
-  if (s.taps() == 1 && s.stride_height == 1 && s.stride_width == 1) {
-    s.in_width = s.out_width = s.in_height * s.in_width;
-    s.in_height = s.out_height = 1;
-  }
-  const int across = (s.kernel_width - 1) * s.dilation_width;
-  const int height = (s.out_height - 1) * s.stride_height + (s.kernel_height - 1) * s.dilation_height + 1;
-  l.in_place =
-      is_dense(s) || (s.stride_width == 1 && s.pad_top == 0 && s.pad_left == 0 && height <= s.in_height &&
-                      s.out_width + across <= s.in_width && s.out_width >= kWidth);
-  l.rows = l.in_place ? s.in_height : height;
-  l.copies = s.stride_width == 1 ? 1 : s.kernel_width;
-  l.pitch = l.in_place ? s.in_width : larger(s.out_width, kWidth) + (l.copies == 1 ? across : 0);
-  l.tap = l.copies == 1 ? s.dilation_width : l.pitch;
-  l.row = l.pitch * l.copies;
-  l.plane = std::int64_t{l.rows} * l.row;
-  return l;
-}
-
 ESPALIER_SMALL std::int64_t single_conv_scratch(const ConvShape& shape) {
-  const Layout l = layout_of(shape);
+  const Layout l = layout_of(shape, kWidth);
   return l.in_place ? 0 : l.plane * shape.in_channels;
 }
 
 ESPALIER_SMALL const real* single_conv_arrange(const ConvShape& shape, const real* in, real* scratch) {
-  const Layout l = layout_of(shape);
-  if (l.in_place) return in;
-  const ConvShape& s = l.shape;
-  std::memset(scratch, 0, static_cast<std::size_t>(l.plane * s.in_channels) * sizeof(real));
-  const Range inside = valid_outputs(-s.pad_top, 1, s.in_height, l.rows);
-  for (int copy = 0; copy < l.copies; ++copy) {
-    const int first = copy * s.dilation_width - s.pad_left;
-    const Range columns = valid_outputs(first, s.stride_width, s.in_width, l.pitch);
-    for (int c = 0; c < s.in_channels; ++c) {
-      const real* from = in + std::int64_t{c} * s.in_height * s.in_width + first;
-      real* to = scratch + c * l.plane + copy * l.pitch;
-      for (int y = inside.begin; y < inside.end; ++y) {
-        const real* pixel = from + (y - s.pad_top) * s.in_width + columns.begin * s.stride_width;
-        real* row = to + y * l.row;
-        for (int x = columns.begin; x < columns.end; ++x, pixel += s.stride_width) row[x] = *pixel;
-      }
-    }
-  }
-  return scratch;
+  return arrange<1>(layout_of(shape, kWidth), in, scratch);
 }
 
 // Tiles of 5 and 4 channels, of 1 for the few that are left and for depthwise layers. Of `left` channels, as
@@ -231,7 +176,7 @@ ESPALIER_SMALL void single_pack(const ConvShape& s, const real* weight, real* pa
 
 inline void single_conv_forward(const ConvShape& shape, const real* in, const real* packed, const real* bias,
                                 real* out) {
-  const Layout l = layout_of(shape);
+  const Layout l = layout_of(shape, kWidth);
   const ConvShape& s = l.shape;
   if (is_dense(s)) return single_dense(s.in_channels, s.out_channels, in, packed, bias, out);
   const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width;
@@ -244,6 +189,72 @@ inline void single_conv_forward(const ConvShape& shape, const real* in, const re
       tile(l, in, packed, bias, out);
       packed += std::int64_t{size} * s.group_in() * s.taps();
       if (bias) bias += size;
+    }
+  }
+}
+
+// ---- surviving weights
+
+ESPALIER_SMALL SparseLayout single_sparse_layout(const ConvShape& shape) {
+  return sparse_layout<1>(layout_of(shape, kWidth));
+}
+
+// Four dense outputs at a time: each waits for its own sums.
+ESPALIER_SMALL void single_sparse_dense(int units, const SparseRows& weights, const real* in,
+                                        const real* bias, real* out) {
+  constexpr int kUnits = 4;
+  for (int u = 0; u < units; u += kUnits) {
+    const SparseWeight* w[kUnits];
+    const SparseWeight* end[kUnits];
+    Vector acc[kUnits];
+    std::ptrdiff_t common = std::ptrdiff_t{1} << 30;
+    for (int t = 0; t < kUnits; ++t) {
+      const int unit = smaller(u + t, units - 1);
+      w[t] = weights.weights + weights.first[unit];
+      end[t] = weights.weights + weights.first[unit + 1];
+      common = end[t] - w[t] < common ? end[t] - w[t] : common;
+      acc[t] = splat_vector(bias ? bias[unit] : real(0));
+    }
+    const auto add = [&](int t) __attribute__((always_inline)) {
+      acc[t] = madd(splat_vector(w[t]->value), splat_vector(in[w[t]->offset]), acc[t]);
+      ++w[t];
+    };
+    for (std::ptrdiff_t i = 0; i < common; ++i) {
+      for (int t = 0; t < kUnits; ++t) add(t);
+    }
+    for (int t = 0; t < kUnits && u + t < units; ++t) {
+      while (w[t] != end[t]) add(t);
+      out[u + t] = acc[t][0];
+    }
+  }
+}
+
+inline void single_sparse_forward(const ConvShape& shape, const SparseRows& weights, const real* in,
+                                  const real* bias, real* scratch, real* out) {
+  const Layout l = layout_of(shape, kWidth);
+  const ConvShape& s = l.shape;
+  if (is_dense(s)) return single_sparse_dense(s.out_channels, weights, in, bias, out);
+  in = arrange<1>(l, in, scratch);
+  constexpr int V = kPixelVectors<1>;
+  const std::int64_t out_plane = std::int64_t{s.out_height} * s.out_width;
+  for (int o = 0; o < s.out_channels; ++o, out += out_plane) {
+    const SparseWeight* const end = weights.weights + weights.first[o + 1];
+    PixelVectors at;
+    while (at.y < s.out_height) {
+      advance(l, in, out, V, at);
+      Vector acc[V];
+      for (int v = 0; v < V; ++v) acc[v] = splat_vector(bias ? bias[o] : real(0));
+      for (const SparseWeight* w = weights.weights + weights.first[o]; w != end; ++w) {
+        const Vector value = splat_vector(w->value);
+        for (int v = 0; v < V; ++v) acc[v] = madd(value, load_vector(at.from[v] + w->offset), acc[v]);
+      }
+      for (int v = 0; v < V; ++v) {
+        if (s.out_width < kWidth) {
+          store_some(at.to[v], acc[v], s.out_width);
+        } else {
+          store_vector(at.to[v], acc[v]);
+        }
+      }
     }
   }
 }

@@ -26,6 +26,17 @@ inline constexpr int kPixels = kRegisters == 32 ? (T <= 3   ? 8
                                                    : T <= 4 ? 3
                                                             : 2);
 
+// Positions [begin, end) along an axis.
+struct Range {
+  int begin;
+  int end;
+};
+// The pixels of a pool's window that lie inside the image.
+ESPALIER_INLINE Range window(int out, int stride, int pad, int kernel, int in) {
+  const int begin = out * stride - pad;
+  return {begin > 0 ? begin : 0, begin + kernel < in ? begin + kernel : in};
+}
+
 // Calls f.template operator()<n>() for 1 <= n <= Max.
 template <int Max, class F>
 ESPALIER_INLINE void dispatch(int n, F&& f) {

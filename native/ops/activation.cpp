@@ -1,5 +1,6 @@
 // Element-wise nonlinearities. Each gradient is a function of the output, so the output may take
 // the input's memory.
+#include "core/training_only.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 
@@ -38,7 +39,7 @@ consteval OpType row(std::string_view name, std::string_view summary, std::span<
           .fields = fields,
           .configure = configure,
           .forward = forward<kind>,
-          .backward = backward<kind>,
+          .backward = training_only(backward<kind>),
           .needs_output = true,
           .recompute = true,
           .in_place = true};

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "core/math.h"
+#include "core/training_only.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 
@@ -196,16 +197,16 @@ constinit const OpType kBatchNorm{.name = "batch_norm",
                                   .fields = kFields,
                                   .configure = configure,
                                   .forward = forward,
-                                  .backward = backward,
+                                  .backward = training_only(backward),
                                   .needs_input = true,
                                   .recompute = true,
                                   .packed_size = packed_size,
                                   .prepare = prepare,
-                                  .statistics_size = statistics_size,
-                                  .partial_statistics = partial_statistics,
-                                  .reduce_statistics = reduce_statistics,
-                                  .move_running_statistics = move_running_statistics,
-                                  .partial_gradients = partial_gradients,
-                                  .reduce_gradients = reduce_gradients};
+                                  .statistics_size = training_only(statistics_size),
+                                  .partial_statistics = training_only(partial_statistics),
+                                  .reduce_statistics = training_only(reduce_statistics),
+                                  .move_running_statistics = training_only(move_running_statistics),
+                                  .partial_gradients = training_only(partial_gradients),
+                                  .reduce_gradients = training_only(reduce_gradients)};
 
 }  // namespace espalier

@@ -5,6 +5,8 @@
 //
 // weight: [out_channels][in_channels / groups][kernel_height][kernel_width]; output channel o sees
 // the input channels of its group only.
+#include "core/training_only.h"
+#include "kernels/sparse_weights.h"
 #include "ops/configure.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
@@ -91,7 +93,13 @@ void backward(const BlockContext& c) {
   const ConvShape shape = conv_shape(c.node);
   convolve_back(c, shape);
   if (c.frozen) return;
-  c.kernels.conv_weight_gradient(shape, c.in[0], c.grad_out, c.gradient + c.node.parameters[0].offset);
+  real* grad_weight = c.gradient + c.node.parameters[0].offset;
+  if (const SparseLayer* sparse = survivors_with_gradients(c.sparse)) {
+    c.kernels.sparse_weight_gradient(shape, sparse->forward.rows(), sparse->forward.places.data(), c.in[0],
+                                     c.grad_out, c.scratch, grad_weight);
+  } else {
+    c.kernels.conv_weight_gradient(shape, c.in[0], c.grad_out, grad_weight);
+  }
   if (c.node.attributes.bias) {
     c.kernels.channel_sums(c.grad_out, shape.out_channels, c.node.out_shape.pixels(),
                            c.gradient + c.node.parameters[1].offset);
@@ -107,7 +115,7 @@ constinit const OpType kConv{.name = "conv",
                              .fields = kFields,
                              .configure = configure,
                              .forward = forward,
-                             .backward = backward,
+                             .backward = training_only(backward),
                              .macs = macs,
                              .needs_input = true,
                              .packed_size = packed_weight_size,

@@ -16,4 +16,7 @@ void convolve(const BlockContext& context, const ConvShape& shape);
 // Does nothing where nobody needs the input's gradient.
 void convolve_back(const BlockContext& context, const ConvShape& shape);
 
+// The layer, if only its surviving weights want gradients; else null.
+const SparseLayer* survivors_with_gradients(const SparseLayer* sparse);
+
 }  // namespace espalier

@@ -2,9 +2,12 @@
 //
 // weight: [units][inputs]. Forward and input gradient are a convolution over one pixel. The weight
 // gradient is a matrix product over a whole round of images (DESIGN.md section 1): each block
-// leaves its inputs, transposed, and its output gradients in the round stash.
+// leaves its inputs, transposed, and its output gradients in the round stash. Of a pruned layer the inputs
+// stay in lanes: its gradient is a sum for each surviving weight.
 #include <algorithm>
 
+#include "core/training_only.h"
+#include "kernels/sparse_weights.h"
 #include "ops/configure.h"
 #include "ops/convolution.h"
 #include "ops/op.h"
@@ -43,8 +46,8 @@ void prepare(const Node& node, const Kernels& kernels, const real* value, real* 
 
 void forward(const BlockContext& c) { convolve(c, conv_shape(c.node)); }
 
-// The stash: transposed inputs [64][transposed_stride], then output gradients
-// [64 / lanes][units][lanes].
+// The stash: transposed inputs [64][transposed_stride], or inputs [64 / lanes][inputs][lanes] of a pruned
+// layer, then output gradients [64 / lanes][units][lanes].
 int transposed_stride(const Node& node) { return (node.in_shape().size() + 15) / 16 * 16; }
 std::int64_t transposed_size(const Node& node) {
   return std::int64_t{kRoundImages} * transposed_stride(node);
@@ -59,7 +62,12 @@ void backward(const BlockContext& c) {
   const int inputs = c.node.in_shape().size();
   const int units = c.node.out_shape.channels;
   const int stride = transposed_stride(c.node);
-  c.kernels.transpose_block(c.in[0], inputs, stride, c.stash + std::int64_t{c.image_in_round} * stride);
+  if (survivors_with_gradients(c.sparse)) {
+    std::copy_n(c.in[0], std::int64_t{inputs} * c.kernels.lanes,
+                c.stash + std::int64_t{c.image_in_round} * inputs);
+  } else {
+    c.kernels.transpose_block(c.in[0], inputs, stride, c.stash + std::int64_t{c.image_in_round} * stride);
+  }
   std::copy_n(c.grad_out, std::int64_t{units} * c.kernels.lanes,
               c.stash + transposed_size(c.node) + std::int64_t{c.image_in_round} * units);
 }
@@ -70,8 +78,19 @@ void round_backward(const RoundContext& c) {
   const real* grads = c.stash + transposed_size(c.node);
   const int begin = units * c.part / c.parts;
   const int end = units * (c.part + 1) / c.parts;
-  c.kernels.dense_weight_gradient(c.stash, transposed_stride(c.node), grads, c.images, inputs, units, begin,
-                                  end, !c.first, c.gradient + c.node.parameters[0].offset);
+  real* grad_weight = c.gradient + c.node.parameters[0].offset;
+  if (const SparseLayer* sparse = survivors_with_gradients(c.sparse)) {
+    if (c.first) {
+      std::fill(grad_weight + std::int64_t{begin} * inputs, grad_weight + std::int64_t{end} * inputs,
+                real{0});
+    }
+    c.kernels.sparse_dense_weight_gradient(sparse->forward.rows(), sparse->forward.places.data(), c.stash,
+                                           std::int64_t{inputs} * c.kernels.lanes, grads, units, c.images,
+                                           begin, end, !c.first, grad_weight);
+  } else {
+    c.kernels.dense_weight_gradient(c.stash, transposed_stride(c.node), grads, c.images, inputs, units, begin,
+                                    end, !c.first, grad_weight);
+  }
   if (!c.node.attributes.bias) return;
   real* grad_bias = c.gradient + c.node.parameters[1].offset;
   if (c.first) std::fill(grad_bias + begin, grad_bias + end, real{0});
@@ -91,12 +110,12 @@ constinit const OpType kDense{.name = "dense",
                               .fields = kFields,
                               .configure = configure,
                               .forward = forward,
-                              .backward = backward,
+                              .backward = training_only(backward),
                               .macs = macs,
                               .needs_input = true,
                               .packed_size = packed_weight_size,
                               .prepare = prepare,
-                              .stash_size = stash_size,
-                              .round_backward = round_backward};
+                              .stash_size = training_only(stash_size),
+                              .round_backward = training_only(round_backward)};
 
 }  // namespace espalier

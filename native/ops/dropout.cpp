@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/random.h"
+#include "core/training_only.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 
@@ -50,7 +51,7 @@ constinit const OpType kDropout{.name = "dropout",
                                 .fields = kFields,
                                 .configure = configure,
                                 .forward = forward,
-                                .backward = backward,
+                                .backward = training_only(backward),
                                 .recompute = true,
                                 .in_place = true};
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "core/math.h"
+#include "core/training_only.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 
@@ -63,7 +64,7 @@ constinit const OpType kFakeQuantize{.name = "fake_quantize",
                                      .fields = kFields,
                                      .configure = configure,
                                      .forward = forward,
-                                     .backward = backward,
+                                     .backward = training_only(backward),
                                      .needs_input = true,
                                      .recompute = true};
 

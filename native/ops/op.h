@@ -15,6 +15,8 @@
 
 namespace espalier {
 
+struct SparseLayer;
+
 // A field of a layer's JSON, and where it goes. The tables are the parser, the validator, the JSON
 // Schema, the documentation and the page's forms.
 struct Field {
@@ -38,16 +40,17 @@ struct BlockContext {
   const real* const* in = nullptr;  // one for each input
   real* out = nullptr;
   const real* grad_out = nullptr;
-  real* const* grad_in = nullptr;  // one for each input; overwritten, never added to
-  const real* value = nullptr;     // the slab of effective parameters
-  const real* packed = nullptr;    // this node's packed weights (prepare)
-  real* scratch = nullptr;         // memory of scratch_size for the time of one call
-  real* gradient = nullptr;        // the shard's gradient slab: add
-  real* stash = nullptr;           // this node's round stash (dense)
-  real* statistics = nullptr;      // this node's batch statistics (batch norm)
-  real* partial = nullptr;         // this block's partial sums (batch norm)
-  int image_in_round = 0;          // position of the block's first image
-  int valid = 0;                   // images in the block; lanes behind it are padding
+  real* const* grad_in = nullptr;       // one for each input; overwritten, never added to
+  const real* value = nullptr;          // the slab of effective parameters
+  const real* packed = nullptr;         // this node's packed weights (prepare) …
+  const SparseLayer* sparse = nullptr;  // … or, where few survive, those (kernels/sparse_weights.h)
+  real* scratch = nullptr;              // memory of scratch_size for the time of one call
+  real* gradient = nullptr;             // the shard's gradient slab: add
+  real* stash = nullptr;                // this node's round stash (dense)
+  real* statistics = nullptr;           // this node's batch statistics (batch norm)
+  real* partial = nullptr;              // this block's partial sums (batch norm)
+  int image_in_round = 0;               // position of the block's first image
+  int valid = 0;                        // images in the block; lanes behind it are padding
   std::uint64_t image_in_batch = 0;
   std::uint64_t seed = 0;  // dropout
   std::uint64_t step = 0;
@@ -59,6 +62,7 @@ struct BlockContext {
 struct RoundContext {
   const Node& node;
   const Kernels& kernels;
+  const SparseLayer* sparse = nullptr;
   const real* stash = nullptr;
   real* gradient = nullptr;  // the gradient slab itself
   int images = 0;            // valid images in the round

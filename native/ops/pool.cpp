@@ -1,5 +1,6 @@
 // Max and average pooling over a sliding window. Padding never wins a maximum and is not counted
 // in an average. A tie of maxima sends the gradient to the first in reading order.
+#include "core/training_only.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 #include "ops/shapes.h"
@@ -57,7 +58,7 @@ constinit const OpType kMaxPool{.name = "max_pool",
                                 .fields = kFields,
                                 .configure = configure,
                                 .forward = max_forward,
-                                .backward = max_backward,
+                                .backward = training_only(max_backward),
                                 .needs_input = true,
                                 .needs_output = true,
                                 .recompute = true};
@@ -66,14 +67,14 @@ constinit const OpType kAvgPool{.name = "avg_pool",
                                 .fields = kFields,
                                 .configure = configure,
                                 .forward = avg_forward,
-                                .backward = avg_backward,
+                                .backward = training_only(avg_backward),
                                 .recompute = true};
 constinit const OpType kGlobalAvgPool{.name = "global_avg_pool",
                                       .summary = "Mean of each channel over the whole image.",
                                       .fields = {},
                                       .configure = configure_global,
                                       .forward = avg_forward,
-                                      .backward = avg_backward,
+                                      .backward = training_only(avg_backward),
                                       .recompute = true};
 
 }  // namespace espalier

@@ -1,6 +1,7 @@
 // Layers that move or add feature maps: flatten, residual addition, channel concatenation.
 #include <algorithm>
 
+#include "core/training_only.h"
 #include "ops/configure.h"
 #include "ops/op.h"
 
@@ -84,7 +85,7 @@ constinit const OpType kFlatten{.name = "flatten",
                                 .fields = {},
                                 .configure = configure_flatten,
                                 .forward = forward_flatten,
-                                .backward = backward_flatten,
+                                .backward = training_only(backward_flatten),
                                 .recompute = true,
                                 .in_place = true};
 constinit const OpType kAdd{.name = "add",
@@ -94,7 +95,7 @@ constinit const OpType kAdd{.name = "add",
                             .max_inputs = 16,
                             .configure = configure_add,
                             .forward = forward_add,
-                            .backward = backward_add,
+                            .backward = training_only(backward_add),
                             .recompute = true,
                             .in_place = true};
 constinit const OpType kConcat{.name = "concat",
@@ -104,7 +105,7 @@ constinit const OpType kConcat{.name = "concat",
                                .max_inputs = 16,
                                .configure = configure_concat,
                                .forward = forward_concat,
-                               .backward = backward_concat,
+                               .backward = training_only(backward_concat),
                                .recompute = true};
 
 }  // namespace espalier

@@ -27,21 +27,7 @@ ConvShape shape_of_conv(const Node& node) {
 }
 
 ConvShape shape_of_dense(const Node& node) {
-  return {.in_channels = node.in_shape().size(),
-          .in_height = 1,
-          .in_width = 1,
-          .out_channels = node.out_shape.channels,
-          .out_height = 1,
-          .out_width = 1,
-          .kernel_height = 1,
-          .kernel_width = 1,
-          .stride_height = 1,
-          .stride_width = 1,
-          .dilation_height = 1,
-          .dilation_width = 1,
-          .pad_top = 0,
-          .pad_left = 0,
-          .groups = 1};
+  return {.in_channels = node.in_shape().size(), .out_channels = node.out_shape.channels};
 }
 
 }  // namespace

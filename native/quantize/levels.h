@@ -9,6 +9,7 @@
 //   };
 #pragma once
 
+#include "core/training_only.h"
 #include "quantize/scheme.h"
 
 namespace espalier {
@@ -34,11 +35,11 @@ struct OneByOne {
 template <class Levels>
 constexpr QuantizationScheme level_scheme() {
   using Row = OneByOne<Levels>;
-  return {.fit = Levels::fit,
+  return {.fit = training_only(Levels::fit),
           .quantize = Row::quantize,
           .dequantize = Row::dequantize,
           .fake_quantize = Row::fake_quantize,
-          .backward = Row::backward,
+          .backward = training_only(Row::backward),
           .lowest_code = Levels::lowest,
           .highest_code = Levels::highest};
 }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <vector>
 
+#include "core/training_only.h"
 #include "quantize/levels.h"
 
 namespace espalier {
@@ -85,7 +86,7 @@ constinit const QuantizationScheme kTernary = [] {
   row.min_bits = row.max_bits = 2;
   row.learnable = true;
   row.offset = "threshold";
-  row.backward = Ternary::backward;
+  row.backward = training_only(Ternary::backward);
   return row;
 }();
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/training_only.h"
 #include "quantize/range.h"
 #include "quantize/rounding.h"
 #include "quantize/scheme.h"
@@ -107,11 +108,11 @@ template <class Levels>
 constexpr QuantizationScheme uniform_scheme() {
   using U = Uniform<Levels>;
   return {.learnable = true,
-          .fit = U::fit,
+          .fit = training_only(U::fit),
           .quantize = U::quantize,
           .dequantize = U::dequantize,
           .fake_quantize = U::fake_quantize,
-          .backward = U::backward,
+          .backward = training_only(U::backward),
           .lowest_code = Levels::lowest,
           .highest_code = Levels::highest};
 }

@@ -1,4 +1,5 @@
 // Weights as they are trained.
+#include "core/training_only.h"
 #include "runtime/format.h"
 
 namespace espalier {
@@ -8,7 +9,7 @@ bool accepts(const LayerWeights&) { return true; }
 
 PackedBytes pack(const LayerWeights& weights, const Kernels& kernels, const IntegerKernels&) {
   PackedBytes packed;
-  packed.reserve(weights.values.size_bytes() + kReachBytes);
+  packed.reserve(weights.values.size_bytes() + std::size_t{kReachBytes});
   packed.resize(weights.values.size_bytes());
   kernels.conv_pack_forward(weights.shape, weights.values.data(), reinterpret_cast<real*>(packed.data()));
   return packed;
@@ -40,8 +41,9 @@ constinit const WeightFormat kFloat32Format{.name = "float32",
                                             .summary = "Floating point, as trained.",
                                             .accepts = accepts,
                                             .pack = pack,
-                                            .unpack = unpack,
+                                            .unpack = training_only(unpack),
                                             .run = run,
+                                            .scratch_bytes = conv_scratch_bytes,
                                             .bytes = all_bytes};
 
 }  // namespace espalier

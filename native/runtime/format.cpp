@@ -55,6 +55,10 @@ void find_integers(const Node& node, const real* effective, LayerWeights& weight
 
 }  // namespace
 
+std::int64_t conv_scratch_bytes(const ConvShape& shape, const Kernels& kernels) {
+  return kernels.conv_scratch ? kernels.conv_scratch(shape) * static_cast<std::int64_t>(sizeof(real)) : 0;
+}
+
 LayerWeights layer_weights(const Node& node, const ConvShape& shape, const real* effective) {
   const ParameterInfo& weight = weight_of(node);
   LayerWeights weights{.shape = shape,

@@ -80,7 +80,7 @@ struct RunNode final : Instruction {
   RunNode(const Node& n, const Kernels& k, const real* v) : node(n), kernels(k), value(v) {
     if (!node.op->prepare) return;
     const auto size = static_cast<std::size_t>(node.op->packed_size(node, false));
-    packed.reserve(size + kReachBytes);
+    packed.reserve(size + std::size_t{kReachBytes});
     packed.resize(size);
     node.op->prepare(node, kernels, value, packed.data(), Way::kForward);
   }
@@ -159,6 +159,15 @@ void gather_weights(LayerWeights& weights) {
   s.pad_top = s.pad_left = 0;
 }
 
+}  // namespace
+
+void to_integer_form(LayerWeights& weights) {
+  expand_groups(weights);
+  if (gathers_taps(weights.shape)) gather_weights(weights);
+}
+
+namespace {
+
 struct Convolve final : Instruction {
   Convolve(const WeightFormat& f, LayerWeights weights, const Kernels& k, Rectifier rectifier, Map* from,
            Map* to)
@@ -175,12 +184,12 @@ struct Convolve final : Instruction {
                         .lowest = range.lowest,
                         .highest = range.highest};
       expand_groups(weights);
+      original = weights.shape;
+      gathers = gathers_taps(original);
+      if (gathers) gather_weights(weights);
     } else {
       bias.assign(weights.bias.begin(), weights.bias.end());
     }
-    original = weights.shape;
-    gathers = format.integer && gathers_taps(original);
-    if (gathers) gather_weights(weights);
     shape = weights.shape;
     arrange();
     weights.shape = shape;
@@ -200,16 +209,25 @@ struct Convolve final : Instruction {
                 .packed = packed.data(),
                 .in = source,
                 .scratch = frame.scratch,
+                .spread = frame.scratch + input_bytes(),
                 .out = frame.codes(*out),
                 .to_codes = out->is_codes,
                 .requantization = &requantization,
                 .bias = bias.empty() ? nullptr : bias.data()});
   }
   std::int64_t scratch_bytes() const override {
+    return input_bytes() + (format.spread_bytes ? format.spread_bytes(shape, integer) : 0);
+  }
+
+  // Of the input as it is read. What follows is aligned.
+  std::int64_t input_bytes() const {
+    std::int64_t bytes = 0;
     if (!format.integer) {
-      return kernels.conv_scratch ? kernels.conv_scratch(shape) * static_cast<std::int64_t>(sizeof(real)) : 0;
+      if (format.scratch_bytes) bytes = format.scratch_bytes(shape, kernels);
+    } else if (with_border || gathers) {
+      bytes = border_bytes() + kSingleSlack;
     }
-    return with_border || gathers ? border_bytes() + kSingleSlack : 0;
+    return (bytes + kReachBytes - 1) / kReachBytes * kReachBytes;
   }
 
   std::int64_t border_bytes() const {

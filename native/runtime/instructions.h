@@ -47,6 +47,9 @@ std::unique_ptr<Instruction> load_images(const InputInfo& input, const Kernels& 
 std::unique_ptr<Instruction> run_node(const Node& node, const Kernels& kernels, const real* value,
                                       std::vector<Map*> in, Map* out);
 
+// The convolution that integers run: groups filled up with zeros, the taps of few channels as channels.
+void to_integer_form(LayerWeights& weights);
+
 // `rectifier`: clamps at 0, and at 6. For codes out: codes are never below the zero point's.
 std::unique_ptr<Instruction> convolve(const WeightFormat& format, LayerWeights weights,
                                       const Kernels& kernels, Rectifier rectifier, Map* in, Map* out,

@@ -1,4 +1,5 @@
 // Weights of 8 bits on codes: four products at a time, one byte a weight.
+#include "core/training_only.h"
 #include "runtime/format.h"
 
 namespace espalier {
@@ -33,7 +34,7 @@ constinit const WeightFormat kInt8Format{.name = "int8",
                                          .integer = true,
                                          .accepts = accepts,
                                          .pack = pack,
-                                         .unpack = unpack,
+                                         .unpack = training_only(unpack),
                                          .run = run,
                                          .bytes = all_bytes};
 

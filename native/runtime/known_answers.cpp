@@ -2,6 +2,10 @@
 #include <array>
 #include <cstring>
 
+#if defined(ESPALIER_HAS_VNNI)
+#include <cpuid.h>
+#endif
+
 #include "core/error.h"
 #include "kernels/integer_kernels.h"
 
@@ -20,19 +24,38 @@ ESPALIER_DECLARE(plain)
 ESPALIER_DECLARE(avx2)
 ESPALIER_DECLARE(avx512)
 #endif
+#if defined(ESPALIER_HAS_VNNI)
+ESPALIER_DECLARE(avx2_vnni)
+ESPALIER_DECLARE(avx512_vnni)
+#endif
 
 namespace {
 
-// For blocks of images, and for single ones.
+bool always() { return true; }
+#if defined(ESPALIER_HAS_VNNI)
+// __builtin_cpu_supports does not know AVX-VNNI everywhere: leaf 7.1, bit 4 of EAX.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+bool has_avx512_vnni() { return __builtin_cpu_supports("avx512vnni"); }
+#endif
+
+// For blocks of images, and for single ones. Of several with the name of a variant, the fastest is first.
 struct Variant {
   std::string_view name;
   const IntegerKernels* const* const* integers;
+  bool (*runs_here)() = always;
 };
 constexpr Variant kVariants[] = {
 #if defined(ESPALIER_HAS_RELAXED)
     {"relaxed", relaxed::kIntegers},
 #else
     {"plain", plain::kIntegers},
+#endif
+#if defined(ESPALIER_HAS_VNNI)
+    {"avx2", avx2_vnni::kIntegers, has_avx_vnni},
+    {"avx512", avx512_vnni::kIntegers, has_avx512_vnni},
 #endif
 #if defined(ESPALIER_HAS_AVX)
     {"avx2", avx2::kIntegers},
@@ -43,21 +66,7 @@ constexpr Variant kVariants[] = {
 // Four channels of the highest and the lowest codes and weights against the definition.
 bool multiplies(const IntegerKernels& kernels) {
   constexpr int kMaxLanes = 16;
-  const ConvShape shape{.in_channels = 4,
-                        .in_height = 1,
-                        .in_width = 1,
-                        .out_channels = 4,
-                        .out_height = 1,
-                        .out_width = 1,
-                        .kernel_height = 1,
-                        .kernel_width = 1,
-                        .stride_height = 1,
-                        .stride_width = 1,
-                        .dilation_height = 1,
-                        .dilation_width = 1,
-                        .pad_top = 0,
-                        .pad_left = 0,
-                        .groups = 1};
+  const ConvShape shape{.in_channels = 4, .out_channels = 4};
   constexpr std::array<std::int8_t, 16> kWeight{127, 127,  127, 127, -127, -127, -127, -127,
                                                 127, -127, 1,   -1,  0,    64,   -3,   100};
   constexpr std::array<std::uint8_t, 7> kCodes{255, 0, 127, 128, 129, 200, 1};
@@ -82,14 +91,21 @@ bool multiplies(const IntegerKernels& kernels) {
 
 }  // namespace
 
-const IntegerKernels& integer_kernels(const Kernels& kernels) {
+std::vector<const IntegerKernels*> all_integer_kernels(const Kernels& kernels) {
+  std::vector<const IntegerKernels*> all;
   for (const Variant& variant : kVariants) {
-    if (variant.name != kernels.name) continue;
+    if (variant.name != kernels.name || !variant.runs_here()) continue;
     for (const IntegerKernels* const* candidate = variant.integers[kernels.lanes == 1 ? 1 : 0]; *candidate;
          ++candidate) {
-      if (multiplies(**candidate)) return **candidate;
+      if (multiplies(**candidate)) all.push_back(*candidate);
     }
   }
+  return all;
+}
+
+const IntegerKernels& integer_kernels(const Kernels& kernels) {
+  const auto all = all_integer_kernels(kernels);
+  if (!all.empty()) return *all.front();
   throw Error(ErrorCode::kUnsupported, "kernels", "integer products with known results came out wrong");
 }
 

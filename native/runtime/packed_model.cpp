@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "core/error.h"
 #include "core/math.h"
+#include "core/training_only.h"
 #include "graph/lifetime.h"
 #include "graph/run_order.h"
 #include "ops/shapes.h"
@@ -208,7 +210,10 @@ class Packer {
     model_.layers_.push_back(std::move(execution));
   }
 
-  const WeightFormat& choose(const LayerWeights& weights, bool codes, std::string& why) const {
+  // The first format that can hold the weights and, where that is a question of how many there are, is faster
+  // than those that follow.
+  const WeightFormat& choose(LayerWeights weights, bool codes, std::string& why) const {
+    if (codes && !weights.integers.empty()) to_integer_form(weights);
     const auto fits = [&](const WeightFormat& format) {
       return (!format.integer || codes) && format.accepts(weights);
     };
@@ -216,12 +221,41 @@ class Packer {
       why = "asked for";
       return *forced_;
     }
-    if (forced_) why = std::string(forced_->name) + " cannot hold it";
-    if (!weights.integers.empty() && !codes) why = "its features are numbers";
+    std::vector<std::string> reasons;
+    if (forced_) reasons.push_back(std::string(forced_->name) + " cannot hold it");
+    if (!weights.integers.empty() && !codes) reasons.emplace_back("its features are numbers");
+    if (weights.integers.empty() && codes) reasons.push_back(no_integers(weights.quantization));
+    const WeightFormat* chosen = &kFloat32Format;
     for (const WeightFormat* format : weight_formats()) {
-      if (fits(*format)) return *format;
+      if (!fits(*format)) continue;
+      const bool pays = !format->break_even || share_pays(*format, weights, reasons);
+      if (!pays) continue;
+      chosen = format;
+      break;
     }
-    return kFloat32Format;
+    for (const std::string& reason : reasons) why += (why.empty() ? "" : "; ") + reason;
+    return *chosen;
+  }
+
+  bool share_pays(const WeightFormat& format, const LayerWeights& weights,
+                  std::vector<std::string>& reasons) const {
+    const double share = format.share(weights);
+    const double limit = format.break_even(weights.shape, kernels_, integer_);
+    const auto percent = [](double x) {
+      return std::to_string(static_cast<int>(std::lround(100 * x))) + " %";
+    };
+    if (limit > 0 && share < 1) {
+      reasons.push_back(percent(share) + " of the " + std::string(format.what) +
+                        " are left: " + std::string(format.name) + " is taken below " + percent(limit));
+    }
+    return share < limit;
+  }
+
+  static std::string no_integers(const WeightQuantization& q) {
+    if (!q.scheme) return "its weights are numbers";
+    if (q.scheme->codebook) return "its levels are numbers";
+    if (q.granularity == Granularity::kGroup) return "its rows have several scales";
+    return "its weights are no whole multiples of a scale";
   }
 
   void assign_memory() {
@@ -271,7 +305,7 @@ PackedModel::PackedModel(const Model& model, const Kernels& kernels, ThreadPool&
   const real* values = make_effective(graph_, model.parameters, pool, effective);
   parameters_.assign(values, values + graph_.slab_size);
   Packer(*this, options).pack();
-  if (!options.reference) {
+  if (kInferenceOnly || !options.reference) {
     if (kernels.single) single_ = std::make_unique<PackedModel>(model, *kernels.single, pool, options);
     return;
   }
@@ -284,7 +318,7 @@ PackedModel::PackedModel(const Model& model, const Kernels& kernels, ThreadPool&
 PackedModel::~PackedModel() = default;
 
 const real* PackedModel::infer_block(const std::uint8_t* images, int count, int thread) {
-  if (!reference_.empty()) return infer_reference(images, count, thread);
+  if (!kInferenceOnly && !reference_.empty()) return infer_reference(images, count, thread);
   std::uint8_t* memory = memory_.data() + thread * thread_bytes_;
   const Frame frame{.memory = memory, .scratch = memory + scratch_, .images = images, .count = count};
   for (const auto& instruction : instructions_) instruction->run(frame);

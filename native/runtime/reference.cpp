@@ -47,7 +47,7 @@ ReferenceModel::ReferenceModel(const Graph& graph, const real* value, const Kern
     if (has_weights(node)) layer.weights = layer_weights(node, conv_shape(node), value);
     if (node.op->prepare) {
       const auto size = static_cast<std::size_t>(node.op->packed_size(node, false));
-      layer.packed.reserve(size + kReachBytes);
+      layer.packed.reserve(size + std::size_t{kReachBytes});
       layer.packed.resize(size);
       node.op->prepare(node, kernels_, value, layer.packed.data(), Way::kForward);
     }
@@ -190,7 +190,7 @@ bool ReferenceModel::run_on_codes(const Node& node) {
       const float x = (number(first, at) + number(other, at)) / grid.scale;
       const float inside = std::clamp(x, static_cast<float>(range.lowest - grid.zero_point),
                                       static_cast<float>(range.highest - grid.zero_point));
-      out.codes[at] = static_cast<std::uint8_t>(std::nearbyint(inside + static_cast<float>(grid.zero_point)));
+      out.codes[at] = static_cast<std::uint8_t>(static_cast<int>(std::nearbyint(inside)) + grid.zero_point);
     }
   } else {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {

@@ -3,7 +3,9 @@
 namespace espalier {
 
 std::span<const WeightFormat* const> weight_formats() {
-  static constexpr const WeightFormat* kFormats[] = {&kInt8Format, &kFloat32Format};
+  static constexpr const WeightFormat* kFormats[] = {
+      &kSparseInt8Format, &kInt1Format,          &kInt2Format,     &kInt4Format,
+      &kInt8Format,       &kSparseFloat32Format, &kCodebookFormat, &kFloat32Format};
   return kFormats;
 }
 

@@ -19,6 +19,7 @@ export const debianPackages = [
   ['libcli11-dev',            null,             'options of the native command line'],
   ['libgtest-dev',            null,             'native tests'],
   ['libbenchmark-dev',        null,             'native benchmarks'],
+  ['libprotozero-dev',        null,             'protocol buffers of ONNX files'],
   ['libeigen3-dev',           null,             'SVD for low rank, and the independent oracle in tests'],
   ['chromium',                'chromium',       'tests of the page'],
   ['firefox-esr',             null,             'the first minute and the same weights in another engine'],

@@ -65,7 +65,10 @@ class Trainer {
   Model& model() { return model_; }
   // Pruned weights keep the values and gradients that they have behind the mask, so that a later mask may
   // bring them back (dynamic network surgery, Guo et al. 2016). Otherwise they are 0 after every step.
-  void keep_pruned_values(bool keep) { keep_pruned_values_ = keep; }
+  void keep_pruned_values(bool keep) {
+    keep_pruned_values_ = keep;
+    executor_.masked_gradients(keep);
+  }
   const Plan& plan() const { return executor_.plan(); }
 
   // Optimizer state for a checkpoint: `moments(i)` runs parallel to the trainable slab.

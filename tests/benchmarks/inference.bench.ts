@@ -57,6 +57,12 @@ async function measure({ createEngine, instantiate, binary }: Modules, windows: 
       add(`${preset}, 10,000 images: accuracy, threads ${engine.info.threads}`, 1, () =>
         model.evaluate(dataset, 'test'),
       );
+      const run = model.quantize(dataset, { activations: '8' }, { measure: false });
+      const { model: quantized } = await run.done;
+      const packed = await quantized.pack();
+      add(`${preset}, 10,000 images: accuracy, int8, threads ${engine.info.threads}`, 1, () =>
+        packed.evaluate(dataset, 'test'),
+      );
     }
   }
 

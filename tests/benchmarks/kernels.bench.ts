@@ -4,10 +4,8 @@
 //   npm run bench:kernels
 //   ESPALIER_BENCH_MODELS="small resnet" ESPALIER_BENCH_QUANTILE=0.1 npm run bench:kernels
 
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openPackagePage } from '../e2e/package-page';
-import { repository } from '../e2e/server';
+import { measuredLines } from './measured-lines';
 
 interface Speed {
   microseconds_per_image: number;
@@ -28,24 +26,6 @@ interface Result {
 
 const models = process.env['ESPALIER_BENCH_MODELS']?.split(' ') ?? ['lenet5', 'small', 'resnet', 'mobile'];
 const quantile = process.env['ESPALIER_BENCH_QUANTILE'] ?? '0.5';
-
-async function measure(build: string): Promise<Result[]> {
-  const { page, close } = await openPackagePage(join(repository, 'build', build, 'native/wasm'));
-  try {
-    // In a worker, as the engine runs in the page.
-    const script = `new Promise((resolve, reject) => {
-      const code = "import create from '" + location.origin + "/bench.mjs'; const lines = [];" +
-        "await create({ arguments: ${JSON.stringify(['training', quantile, ...models]).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
-        "postMessage(lines.map((line) => JSON.parse(line)));";
-      const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
-      worker.onmessage = (event) => resolve(event.data);
-      worker.onerror = (event) => reject(new Error(event.message));
-    })`;
-    return await page.evaluate<Result[]>(script);
-  } finally {
-    await close();
-  }
-}
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 function row(name: string, { microseconds_per_image, gflops, share_of_peak }: Speed): string {
@@ -70,7 +50,7 @@ function print(result: Result): void {
 }
 
 it.each(['wasm-relaxed', 'wasm-simd'])('kernels by layer, %s', async (build) => {
-  const results = await measure(build);
+  const results = await measuredLines<Result>(build, 'training', quantile, ...models);
   results.forEach(print);
   expect(results.map(({ model }) => model)).toEqual(models);
 });

@@ -1,13 +1,12 @@
 // Compressed inference in Chromium, one thread: 8 bits beside floats on whole networks, interleaved in one run,
-// and every instruction by itself (native/bench/measure_inference.h). Natively: espalier bench --inference.
+// and every instruction by itself; every weight format; from which share of weights on a sparse layer is faster
+// (native/bench/measure_inference.h). Natively: espalier bench --inference, --formats, --break-even.
 //
 //   npm run bench:runtime
-//   ESPALIER_BENCH_MODELS="small resnet" ESPALIER_BENCH_QUANTILE=0.1 npm run bench:runtime
+//   ESPALIER_BENCH_MODELS="small resnet" ESPALIER_BENCH_QUANTILE=0.1 npm run bench:runtime -- -t formats
 
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openPackagePage } from '../e2e/package-page';
-import { repository } from '../e2e/server';
+import { measuredLines } from './measured-lines';
 
 interface Result {
   model: string;
@@ -24,6 +23,30 @@ interface Result {
   layers: { layer: string; microseconds_per_image: number }[];
 }
 
+interface Formats {
+  model: string;
+  kernels: string;
+  integer_kernels: string;
+  batch_size: number;
+  float_microseconds: number;
+  rows: { name: string; formats: string; bytes: number; microseconds: number; speedup: number }[];
+}
+interface BreakEven {
+  model: string;
+  kernels: string;
+  integer_kernels: string;
+  layers: {
+    layer: string;
+    rows: { density: number; share: number; dense_microseconds: number; sparse_microseconds: number }[];
+  }[];
+}
+interface Requantizations {
+  integer_kernels: string;
+  count: number;
+  hash: number;
+  definition: number;
+}
+
 const models = process.env['ESPALIER_BENCH_MODELS']?.split(' ') ?? [
   'lenet5',
   'small',
@@ -32,24 +55,6 @@ const models = process.env['ESPALIER_BENCH_MODELS']?.split(' ') ?? [
   'mobile',
 ];
 const quantile = process.env['ESPALIER_BENCH_QUANTILE'] ?? '0.5';
-
-async function measure(build: string): Promise<Result[]> {
-  const { page, close } = await openPackagePage(join(repository, 'build', build, 'native/wasm'));
-  try {
-    // In a worker, as the engine runs in the page.
-    const script = `new Promise((resolve, reject) => {
-      const code = "import create from '" + location.origin + "/bench.mjs'; const lines = [];" +
-        "await create({ arguments: ${JSON.stringify(['inference', quantile, ...models]).replaceAll('"', "'")}, print: (line) => lines.push(line) });" +
-        "postMessage(lines.map((line) => JSON.parse(line)));";
-      const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
-      worker.onmessage = (event) => resolve(event.data);
-      worker.onerror = (event) => reject(new Error(event.message));
-    })`;
-    return await page.evaluate<Result[]>(script);
-  } finally {
-    await close();
-  }
-}
 
 function print(result: Result): void {
   const row = (name: string, microseconds: number) =>
@@ -70,13 +75,61 @@ function print(result: Result): void {
 }
 
 it('inference, the same bits in relaxed and plain SIMD', async () => {
-  const relaxed = await measure('wasm-relaxed');
+  const relaxed = await measuredLines<Result>('wasm-relaxed', 'inference', quantile, ...models);
   relaxed.forEach(print);
-  const plain = await measure('wasm-simd');
+  const plain = await measuredLines<Result>('wasm-simd', 'inference', quantile, ...models);
   plain.forEach(print);
   for (const results of [relaxed, plain]) {
     expect(results.map(({ model }) => model)).toEqual(models);
     for (const { model, equals_reference } of results) expect(equals_reference, model).toBe(true);
   }
   expect(plain.map(({ checksum }) => checksum)).toEqual(relaxed.map(({ checksum }) => checksum));
+});
+
+it.each(['wasm-relaxed', 'wasm-simd'])('formats of weights, %s', async (build) => {
+  for (const result of await measuredLines<Formats>(build, 'formats', quantile, ...models)) {
+    const row = (name: string, microseconds: number, more = '') =>
+      `${name.padEnd(30)}${microseconds.toFixed(2).padStart(10)}${more}`;
+    const lines = result.rows.map(({ name, formats, bytes, microseconds, speedup }) =>
+      row(
+        name,
+        microseconds,
+        `${speedup.toFixed(2).padStart(8)}x${(bytes / 1024).toFixed(1).padStart(10)}   ${formats}`,
+      ),
+    );
+    console.log(
+      `${result.model}, ${result.kernels}, ${result.integer_kernels}, batch ${String(result.batch_size)}\n` +
+        `${''.padEnd(30)}  us/image  speedup        KB   formats\n` +
+        `${[row('float', result.float_microseconds), ...lines].join('\n')}\n`,
+    );
+    for (const { microseconds } of result.rows) expect(microseconds).toBeGreaterThan(0);
+  }
+});
+
+it.each(['wasm-relaxed', 'wasm-simd'])('break-even of sparse layers, %s', async (build) => {
+  for (const result of await measuredLines<BreakEven>(build, 'break-even', quantile, ...models)) {
+    console.log(
+      `${result.model}, ${result.kernels}, ${result.integer_kernels}: share of quads left, how many times as fast as int8`,
+    );
+    for (const { layer, rows } of result.layers) {
+      const ratios = rows.map(
+        ({ share, dense_microseconds, sparse_microseconds }) =>
+          `${(100 * share).toFixed(0)} %: ${(dense_microseconds / sparse_microseconds).toFixed(2)}`,
+      );
+      console.log(`  ${layer.padEnd(14)} ${ratios.join('   ')}`);
+    }
+    expect(result.model).not.toBe('');
+  }
+});
+
+// The number that tests/native/runtime_test.cpp has for native kernels.
+const hashOfRequantizations = 3445957723;
+
+it.each(['wasm-relaxed', 'wasm-simd'])('ten million sums become the same codes, %s', async (build) => {
+  const results = await measuredLines<Requantizations>(build, 'requantizations');
+  expect(results.length).toBe(build === 'wasm-relaxed' ? 2 : 1);
+  for (const { count, hash, definition } of results) {
+    expect(count).toBeGreaterThan(10_000_000);
+    expect([hash, definition]).toEqual([hashOfRequantizations, hashOfRequantizations]);
+  }
 });

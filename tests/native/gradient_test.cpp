@@ -8,6 +8,7 @@
 
 #include "core/random.h"
 #include "graph/executor.h"
+#include "ops/weights.h"
 #include "train/tables.h"
 
 namespace espalier {
@@ -25,6 +26,7 @@ struct Case {
   const char* loss = "softmax_cross_entropy";
   double label_smoothing = 0;
   real lambda = 1;
+  double density = 1;  // below 1: the share of weights that a mask leaves
 };
 
 // A first layer makes input gradients flow through the layer under test.
@@ -122,6 +124,30 @@ constexpr Case kCases[] = {
      1, 4, 4, 131},
 };
 
+// Those whose layers visit surviving weights alone (kernels/sparse.h).
+constexpr Case kPrunedCases[] = {
+    {.name = "pruned_conv_padded",
+     .layers =
+         R"([{"type":"conv","out_channels":5,"kernel":1},{"type":"conv","out_channels":6,"kernel":[3,5],"padding":"same"},{"type":"tanh"}])",
+     .density = 0.3},
+    {.name = "pruned_conv_strides_dilation_groups",
+     .layers =
+         R"([{"type":"conv","out_channels":6,"kernel":1},{"type":"conv","out_channels":8,"kernel":3,"stride":[2,3],"dilation":[1,2],"padding":[2,1,1,3],"groups":2},{"type":"tanh"}])",
+     .height = 9,
+     .width = 11,
+     .density = 0.3},
+    {.name = "pruned_dense",
+     .layers = R"([{"type":"dense","units":19},{"type":"tanh"},{"type":"dense","units":13,"bias":false}])",
+     .channels = 3,
+     .images = 131,
+     .density = 0.1},
+    {.name = "pruned_dense_with_a_dense_gradient",
+     .layers = R"([{"type":"dense","units":19},{"type":"tanh"},{"type":"dense","units":13,"bias":false}])",
+     .channels = 3,
+     .images = 18,
+     .density = 0.4},
+};
+
 void PrintTo(const Case& c, std::ostream* out) { *out << c.layers; }
 
 class Gradient : public ::testing::TestWithParam<Case> {};
@@ -144,6 +170,19 @@ TEST_P(Gradient, matches_finite_differences) {
     if (!info->trainable || info->initializer == Initializer::kUniform) continue;
     for (std::int64_t i = 0; i < info->size; ++i) {
       parameters.value[static_cast<std::size_t>(info->offset + i)] += random.uniform(-0.5, 0.5);
+    }
+  }
+
+  if (c.density < 1) {
+    parameters.mask.assign(static_cast<std::size_t>(graph.trainable_size), real{1});
+    for (const Node& node : graph.nodes) {
+      if (!has_weights(node)) continue;
+      const ParameterInfo& weight = weight_of(node);
+      for (std::int64_t i = 0; i < weight.size; ++i) {
+        const auto at = static_cast<std::size_t>(weight.offset + i);
+        if (random.uniform() < c.density) continue;
+        parameters.mask[at] = parameters.value[at] = 0;
+      }
     }
   }
 
@@ -174,6 +213,7 @@ TEST_P(Gradient, matches_finite_differences) {
     const std::int64_t every = std::max<std::int64_t>(info->size / 40, 1);
     for (std::int64_t i = 0; i < info->size; i += every) {
       const auto at = static_cast<std::size_t>(info->offset + i);
+      if (!parameters.mask.empty() && parameters.mask[at] == 0) continue;
       const real kept = parameters.value[at];
       parameters.value[at] = kept + kStep;
       const double above = loss();
@@ -188,6 +228,9 @@ TEST_P(Gradient, matches_finite_differences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layers, Gradient, ::testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(PrunedLayers, Gradient, ::testing::ValuesIn(kPrunedCases),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "core/aligned.h"
 #include "core/random.h"
 #include "kernels/kernels.h"
+#include "kernels/sparse_weights.h"
 
 namespace espalier {
 namespace {
@@ -198,6 +199,152 @@ TEST_P(KernelVariant, convolves_a_single_image_like_the_definition_on_500_random
     k.conv_forward(s, arranged, packed.get(), bias.get(), out.get());
     ASSERT_TRUE(std::equal(expected.begin(), expected.end(), out.data.begin()));
     ASSERT_TRUE(packed.intact() && out.intact() && scratch.intact() && in.intact());
+  }
+}
+
+// Weights of which the share `density` survives; a few rows are empty.
+Buffer pruned(const ConvShape& s, double density, Random& random) {
+  const auto row = static_cast<std::size_t>(s.group_in() * s.taps());
+  Buffer weight(row * static_cast<std::size_t>(s.out_channels), random);
+  for (std::size_t i = 0; i < weight.size; ++i) {
+    if (weight[i] == 0) weight.get()[i] = 5;
+    if (i / row % 5 == 1 || random.uniform() >= density) weight.get()[i] = 0;
+  }
+  return weight;
+}
+
+ConvShape random_dense_shape(Random& random) {
+  const auto up_to = [&](std::uint32_t most) { return 1 + static_cast<int>(random.below(most)); };
+  return {up_to(70), 1, 1, up_to(40), 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1};
+}
+
+// Not only small integers: the sums have the order of the dense loops, so the bits are theirs.
+TEST_P(KernelVariant, visits_surviving_weights_with_the_bits_of_the_dense_loops_on_400_random_shapes) {
+  const Kernels& k = *GetParam();
+  const int lanes = k.lanes;
+  Random random(14, RandomStream::kInitialization);
+  for (int round = 0; round < 400; ++round) {
+    const ConvShape s = round % 5 == 0 ? random_dense_shape(random) : random_shape(random);
+    if (s.groups > 1 && s.group_in() == 1 && s.group_out() == 1) continue;  // other orders (depthwise.h)
+    SCOPED_TRACE(text(s));
+    const bool exact = round % 2 == 0;
+    const auto in_size = static_cast<std::size_t>(s.in_channels * s.in_height * s.in_width * lanes);
+    const auto out_size = static_cast<std::size_t>(s.out_channels * s.out_height * s.out_width * lanes);
+    Buffer in(in_size, random), grad_out(out_size, random),
+        bias(static_cast<std::size_t>(s.out_channels), random);
+    Buffer weight = pruned(s, round % 3 == 0 ? 0.8 : 0.2, random);
+    if (!exact) {
+      for (Buffer* buffer : {&in, &grad_out, &bias, &weight}) {
+        for (std::size_t i = 0; i < buffer->size; ++i) {
+          if ((*buffer)[i] != 0) buffer->get()[i] = static_cast<real>(random.uniform(-1, 1));
+        }
+      }
+    }
+    Buffer packed(weight.size), packed_backward(weight.size), expected_out(out_size),
+        expected_grad_in(in_size), expected_grad_weight(weight.size, real{3});
+    k.conv_pack_forward(s, weight.get(), packed.get());
+    k.conv_pack_backward(s, weight.get(), packed_backward.get());
+    k.conv_forward(s, in.get(), packed.get(), bias.get(), expected_out.get());
+    k.conv_input_gradient(s, grad_out.get(), packed_backward.get(), expected_grad_in.get());
+    k.conv_weight_gradient(s, in.get(), grad_out.get(), expected_grad_weight.get());
+    for (std::size_t i = 0; i < weight.size; ++i) {
+      if (weight[i] == 0) expected_grad_weight.get()[i] = 3;
+    }
+
+    const SparseLayout forward_layout = k.sparse_forward_layout(s),
+                       backward_layout = k.sparse_backward_layout(s);
+    SparseWeights forward = forward_weights(s, forward_layout, weight.get());
+    SparseWeights backward = backward_weights(s, backward_layout, weight.get());
+    EXPECT_EQ(forward.places.size(), backward.places.size());
+    forward.take_values(weight.get());
+    backward.take_values(weight.get());
+    Buffer scratch(static_cast<std::size_t>(std::max(forward_layout.scratch, backward_layout.scratch)));
+    Buffer out(out_size), grad_in(in_size), grad_weight(weight.size, real{3});
+    k.sparse_forward(s, forward.rows(), in.get(), bias.get(), scratch.get(), out.get());
+    k.sparse_input_gradient(s, backward.rows(), grad_out.get(), scratch.get(), grad_in.get());
+    k.sparse_weight_gradient(s, forward.rows(), forward.places.data(), in.get(), grad_out.get(),
+                             scratch.get(), grad_weight.get());
+    ASSERT_TRUE(std::equal(expected_out.data.begin(), expected_out.data.end(), out.data.begin()));
+    ASSERT_TRUE(std::equal(expected_grad_in.data.begin(), expected_grad_in.data.end(), grad_in.data.begin()));
+    ASSERT_TRUE(std::equal(expected_grad_weight.data.begin(), expected_grad_weight.data.end(),
+                           grad_weight.data.begin()));
+    ASSERT_TRUE(scratch.intact());
+  }
+}
+
+TEST_P(KernelVariant, visits_surviving_weights_for_a_single_image_as_the_dense_loops_do) {
+  const Kernels& k = *GetParam()->single;
+  Random random(15, RandomStream::kInitialization);
+  for (int round = 0; round < 300; ++round) {
+    const ConvShape s = round % 4 == 0 ? random_dense_shape(random) : random_shape(random);
+    SCOPED_TRACE(text(s));
+    const auto out_size = static_cast<std::size_t>(s.out_channels * s.out_height * s.out_width);
+    Buffer in(static_cast<std::size_t>(s.in_channels * s.in_height * s.in_width), random);
+    Buffer weight = pruned(s, 0.3, random), bias(static_cast<std::size_t>(s.out_channels), random);
+    for (Buffer* buffer : {&in, &bias, &weight}) {
+      for (std::size_t i = 0; i < buffer->size; ++i) {
+        if ((*buffer)[i] != 0) buffer->get()[i] = static_cast<real>(random.uniform(-1, 1));
+      }
+    }
+    Buffer packed(weight.size), dense_scratch(static_cast<std::size_t>(k.conv_scratch(s)));
+    Buffer expected(out_size), out(out_size);
+    k.conv_pack_forward(s, weight.get(), packed.get());
+    k.conv_forward(s, k.conv_arrange(s, in.get(), dense_scratch.get()), packed.get(), bias.get(),
+                   expected.get());
+    const SparseLayout layout = k.sparse_forward_layout(s);
+    const SparseWeights sparse = forward_weights(s, layout, weight.get());
+    Buffer scratch(static_cast<std::size_t>(layout.scratch));
+    k.sparse_forward(s, sparse.rows(), in.get(), bias.get(), scratch.get(), out.get());
+    ASSERT_TRUE(std::equal(expected.data.begin(), expected.data.end(), out.data.begin()));
+    ASSERT_TRUE(scratch.intact());
+  }
+}
+
+struct Part {
+  int begin, end;
+};
+
+TEST_P(KernelVariant, sparse_dense_weight_gradient_has_the_bits_of_the_matrix_product) {
+  const Kernels& k = *GetParam();
+  const int lanes = k.lanes;
+  Random random(16, RandomStream::kInitialization);
+  for (int round = 0; round < 60; ++round) {
+    const ConvShape s = random_dense_shape(random);
+    SCOPED_TRACE(text(s));
+    const int inputs = s.in_channels, units = s.out_channels;
+    const int images = 1 + static_cast<int>(random.below(64));
+    const int stride = (inputs + 15) / 16 * 16, blocks = (images + lanes - 1) / lanes;
+    Buffer in(static_cast<std::size_t>(blocks * inputs * lanes), random);
+    Buffer grads(static_cast<std::size_t>(blocks * units * lanes), random);
+    for (std::size_t i = 0; i < in.size; ++i) in.get()[i] = static_cast<real>(random.uniform(-1, 1));
+    for (int b = 0; b < blocks; ++b) {
+      for (int u = 0; u < units; ++u) {
+        for (int lane = 0; lane < lanes; ++lane) {  // padding has no gradient
+          grads.get()[(b * units + u) * lanes + lane] =
+              b * lanes + lane < images ? static_cast<real>(random.uniform(-1, 1)) : real{0};
+        }
+      }
+    }
+    Buffer transposed(static_cast<std::size_t>(blocks * lanes * stride), real{0});
+    for (int b = 0; b < blocks; ++b) {
+      k.transpose_block(in.get() + b * inputs * lanes, inputs, stride, transposed.get() + b * lanes * stride);
+    }
+    const Buffer weight = pruned(s, 0.3, random);
+    const SparseWeights sparse = forward_weights(s, k.sparse_forward_layout(s), weight.data.data());
+    Buffer expected(weight.size, real{7}), gradient(weight.size, real{7});
+    for (const bool add : {false, true}) {
+      k.dense_weight_gradient(transposed.get(), stride, grads.get(), images, inputs, units, 0, units, add,
+                              expected.get());
+      for (const Part& part : {Part{0, units / 2}, Part{units / 2, units}}) {  // as two threads take them
+        k.sparse_dense_weight_gradient(sparse.rows(), sparse.places.data(), in.get(),
+                                       std::int64_t{inputs} * lanes, grads.get(), units, images, part.begin,
+                                       part.end, add, gradient.get());
+      }
+      for (std::size_t i = 0; i < weight.size; ++i) {
+        ASSERT_EQ(gradient[i], weight[i] == 0 ? real{7} : expected[i]);
+      }
+    }
+    ASSERT_TRUE(gradient.intact());
   }
 }
 

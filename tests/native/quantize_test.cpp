@@ -512,6 +512,34 @@ TEST(Histogram, counts_do_not_depend_on_the_order_of_the_numbers) {
   }
 }
 
+TEST(Histogram, a_block_counts_as_its_numbers_one_by_one) {
+  Random random(7, RandomStream::kInitialization, 11);
+  constexpr int kLanes = 8, kValid = 5;
+  std::vector<real> block = random_numbers(random, 100 * kLanes, 1);
+  for (std::size_t i = 0; i < block.size(); i += 7) {  // zeros, and numbers that widen the bins
+    block[i] = i % 2 == 0 ? 0 : static_cast<real>(-std::pow(10.0, random.uniform(-9, 4)));
+  }
+  block[3] = std::numeric_limits<real>::infinity();
+  block[kLanes] = std::numeric_limits<real>::quiet_NaN();
+  Histogram one_by_one, at_once;
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 100; ++i) {
+      for (int lane = 0; lane < kValid; ++lane)
+        one_by_one.add(block[static_cast<std::size_t>(i * kLanes + lane)]);
+    }
+    at_once.add_block(block.data(), 100, kLanes, kValid);
+  }
+  EXPECT_EQ(at_once.count(), one_by_one.count());
+  EXPECT_EQ(at_once.zeros(), one_by_one.zeros());
+  EXPECT_EQ(at_once.width(), one_by_one.width());
+  EXPECT_EQ(at_once.low(), one_by_one.low());
+  EXPECT_EQ(at_once.high(), one_by_one.high());
+  EXPECT_TRUE(
+      std::equal(at_once.positive().begin(), at_once.positive().end(), one_by_one.positive().begin()));
+  EXPECT_TRUE(
+      std::equal(at_once.negative().begin(), at_once.negative().end(), one_by_one.negative().begin()));
+}
+
 TEST(Ranges, lie_within_the_numbers_and_contain_zero) {
   Random random(7, RandomStream::kInitialization, 10);
   for (int i = 0; i < 12; ++i) {

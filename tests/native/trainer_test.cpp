@@ -115,6 +115,19 @@ TEST(Step, allocates_nothing_after_the_first) {
   }
 }
 
+TEST(Step, allocates_nothing_on_the_surviving_weights_of_a_mask) {
+  for (const json& spec : {preset("lenet5"), kEverything}) {
+    Training training(spec, {.batch_size = 48, .limit = 300}, select_kernels("auto"), 2);
+    auto& mask = training.model->parameters.mask;
+    mask.assign(static_cast<std::size_t>(training.model->graph.trainable_size), real{0});
+    for (std::size_t i = 0; i < mask.size(); i += 13) mask[i] = 1;
+    training.trainer.step();
+    const long before = allocations;
+    for (int i = 0; i < 8; ++i) training.trainer.step();
+    EXPECT_EQ(allocations - before, 0) << spec["layers"].size() << " layers";
+  }
+}
+
 TEST(Step, allocates_nothing_with_a_teacher_an_anchor_and_rehearsal) {
   const auto other = Model::create(kEverything, 2, &digits());
   json spec = kEverything;

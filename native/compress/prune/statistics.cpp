@@ -97,6 +97,7 @@ Work record_gradients(const Model& model, const PassContext& context, int sample
   PlanOptions options{.training = true, .max_batch = 1};
   for (const Node& node : model.graph.nodes) options.frozen.push_back(!has_weights(node));
   Executor executor(copy->graph, context.kernels, context.pool, options);
+  executor.masked_gradients(true);
   Batcher batcher = make_batcher(model, context, 1);
   std::vector<real> weights;
   take_scored_weights(model, weights);

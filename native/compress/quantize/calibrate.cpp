@@ -186,10 +186,38 @@ void Histogram::add(real x) {
   ++(x > 0 ? positive_ : negative_)[static_cast<std::size_t>(size / width_)];
 }
 
+// As add() does, number by number, with its members in registers.
 void Histogram::add_block(const real* block, int size, int lanes, int valid) {
+  double low = low_, high = high_, inverse = 1 / width_, end = width_ * kBins;  // the width is a power of 2
+  std::int64_t* const positive = positive_.data();
+  std::int64_t* const negative = negative_.data();
+  std::int64_t count = 0, zeros = 0;
   for (std::int64_t i = 0; i < size; ++i) {
-    for (int lane = 0; lane < valid; ++lane) add(block[i * lanes + lane]);
+    for (int lane = 0; lane < valid; ++lane) {
+      const double x = block[i * lanes + lane];
+      if (x == 0) {
+        ++zeros;
+        continue;
+      }
+      const double reach = std::abs(x);
+      if (!(reach < end)) {
+        add(static_cast<real>(x));
+        low = std::min(low, low_);
+        high = std::max(high, high_);
+        inverse = 1 / width_;
+        end = width_ * kBins;
+        continue;
+      }
+      ++count;
+      low = std::min(low, x);
+      high = std::max(high, x);
+      ++(x > 0 ? positive : negative)[static_cast<std::uint32_t>(reach * inverse)];
+    }
   }
+  low_ = std::min(low_, low);
+  high_ = std::max(high_, high);
+  zeros_ += zeros;
+  count_ += count + zeros;
 }
 
 Range choose_range(const Histogram& histogram, int bits, RangeMethod method) {
