@@ -18,16 +18,10 @@ const parts = {
   package: () => run('package', 'tsc', '-p', 'web/package'),
   web: () => {
     run('web', 'vite', 'build', 'web/app', '--logLevel', 'warn');
-    run(
-      'web: race',
-      'vite',
-      'build',
-      'web/app',
-      '--config',
-      'web/app/race.vite.config.ts',
-      '--logLevel',
-      'warn',
-    );
+    for (const part of ['offline', 'race']) {
+      const config = `web/app/${part}.vite.config.ts`;
+      run(`web: ${part}`, 'vite', 'build', 'web/app', '--config', config, '--logLevel', 'warn');
+    }
   },
 };
 

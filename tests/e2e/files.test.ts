@@ -222,7 +222,7 @@ test.skipIf(!hasMnist)(
     const { page, read } = playground;
     await expect.poll(() => page.url()).toContain('dataset=');
     await page.reload();
-    await read.untilState(/Training/);
+    await read.untilState(/Trained/);
     await page.getByRole('button', { name: 'Change data' }).click();
     await page.getByText('55,000 training, 5,000 validation and 10,000 test images').waitFor();
   },

@@ -189,7 +189,12 @@ describe('the same bits', () => {
     const file = await training.checkpoint();
     await training.abort();
     const restored = await engine.loadModel(file);
-    await restored.resume(data).done;
+    const before = await restored.weightsSha256();
+    const resumed = restored.resume(data, { paused: true });
+    await sleep(80);
+    expect(await restored.weightsSha256()).toBe(before);
+    await resumed.resume();
+    await resumed.done;
     expect(await restored.weightsSha256()).toBe(whole);
     expect(await errorOf(restored.resume(data).done)).toMatchObject({ code: 'argument', where: 'model' });
   });

@@ -13,6 +13,7 @@ const policy = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
   "worker-src 'self'",
+  "manifest-src 'self'",
   "style-src 'self'",
   "img-src 'self' data: blob:",
   `connect-src 'self' ${mirrorOrigins().join(' ')}`,

@@ -7,11 +7,13 @@ export interface CatalogueFile {
   sha256: string;
 }
 export interface CatalogueDataset {
-  id: 'mnist' | 'fashion-mnist';
+  id: 'mnist' | 'fashion-mnist' | 'kmnist';
   name: string;
   /** Folders that hold all files; tried in order, file by file. */
   mirrors: string[];
   files: CatalogueFile[];
+  /** Of letters that every language writes the same; other names are in i18n. */
+  classNames?: string[];
 }
 
 /** The digits that the engine draws itself: nothing to fetch. */
@@ -76,6 +78,34 @@ export const catalogue: readonly CatalogueDataset[] = [
         name: 't10k-labels-idx1-ubyte.gz',
         bytes: 5_148,
         sha256: '67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5',
+      },
+    ],
+  },
+  {
+    id: 'kmnist',
+    name: 'KMNIST',
+    classNames: ['お', 'き', 'す', 'つ', 'な', 'は', 'ま', 'や', 'れ', 'を'],
+    mirrors: ['https://codh.rois.ac.jp/kmnist/dataset/kmnist/'],
+    files: [
+      {
+        name: 'train-images-idx3-ubyte.gz',
+        bytes: 18_165_135,
+        sha256: '51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4',
+      },
+      {
+        name: 'train-labels-idx1-ubyte.gz',
+        bytes: 29_497,
+        sha256: 'e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17',
+      },
+      {
+        name: 't10k-images-idx3-ubyte.gz',
+        bytes: 3_041_136,
+        sha256: 'edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5',
+      },
+      {
+        name: 't10k-labels-idx1-ubyte.gz',
+        bytes: 5_120,
+        sha256: '20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c',
       },
     ],
   },

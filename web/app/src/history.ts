@@ -15,6 +15,14 @@ export interface EpochPoint {
   accuracy: number;
 }
 
+/** All that is known, to be kept and taken up again. */
+export interface HistoryState {
+  points: Point[];
+  validation: EpochPoint[];
+  start: number;
+  step: number;
+}
+
 const maxPoints = 1200;
 /** Of the smoothed curve: how many epochs it looks back. */
 const memory = 0.15;
@@ -30,6 +38,23 @@ export class History {
     this.validation = [];
     this.#start = 0;
     this.#step = 0;
+  }
+
+  state(): HistoryState {
+    return {
+      points: [...this.points],
+      validation: [...this.validation],
+      start: this.#start,
+      step: this.#step,
+    };
+  }
+
+  /** The training that was under way goes on. */
+  restore({ points, validation, start, step }: HistoryState): void {
+    this.points = [...points];
+    this.validation = [...validation];
+    this.#start = start;
+    this.#step = step;
   }
 
   /** The next training counts its epochs from zero; here they follow the last one. */

@@ -1,6 +1,7 @@
 // The built-in digits, kept after the first visit: to read them takes less time than to draw them again.
 
-import type { Dataset, DatasetSource, ImageBatch, SplitName } from 'espalier';
+import type { Dataset, DatasetSource, SplitName } from 'espalier';
+import { idxFiles } from './data/idx';
 import { keepOnly, readKept, type StoredFile } from './storage';
 
 export const drawnDigits: DatasetSource = { kind: 'synthetic', train: 6_000, test: 1_000, seed: 1 };
@@ -22,26 +23,10 @@ export async function keepDigits(dataset: Dataset): Promise<void> {
       split,
       Uint32Array.from({ length: dataset.info.counts[split] }, (_, i) => i),
     );
-  const size = [dataset.info.height, dataset.info.width];
+  const { channels, height, width } = dataset.info;
+  const batch = async (split: SplitName) => ({ channels, height, width, ...(await read(split)) });
   // Whoever reads the files puts the last images aside for validation, as was done here.
-  const train = [await read('train'), await read('validation')];
-  const test = [await read('test')];
-  await keepOnly('digits:', key, [...idxFiles('train', train, size), ...idxFiles('t10k', test, size)]);
-}
-
-/** http://yann.lecun.com/exdb/mnist describes the format. */
-function idxFiles(name: string, batches: ImageBatch[], size: number[]): StoredFile[] {
-  const count = batches.reduce((sum, { labels }) => sum + labels.length, 0);
-  const header = (...dimensions: number[]) => {
-    const view = new DataView(new ArrayBuffer(4 + 4 * dimensions.length));
-    view.setUint32(0, 0x0800 + dimensions.length);
-    dimensions.forEach((dimension, i) => view.setUint32(4 + 4 * i, dimension));
-    return view;
-  };
-  const pixels = batches.map(({ pixels }) => pixels as Uint8Array<ArrayBuffer>);
-  const labels = batches.map(({ labels }) => Uint8Array.from(labels));
-  return [
-    { name: `${name}-images-idx3-ubyte`, data: new Blob([header(count, ...size), ...pixels]) },
-    { name: `${name}-labels-idx1-ubyte`, data: new Blob([header(count), ...labels]) },
-  ];
+  const train = [await batch('train'), await batch('validation')];
+  const test = [await batch('test')];
+  await keepOnly('digits:', key, [...idxFiles('train', train), ...idxFiles('t10k', test)]);
 }

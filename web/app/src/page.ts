@@ -4,8 +4,11 @@ import './app.css';
 import 'uplot/dist/uPlot.min.css';
 import { mount } from 'svelte';
 import App from './App.svelte';
+import { t } from './i18n/index.svelte';
+import { keepForOffline } from './offline/register';
 import { session } from './session.svelte';
 
 void session.start();
 const target = document.getElementById('app');
 if (target) mount(App, { target });
+keepForOffline(() => session.say('info', t.notices.newVersion));

@@ -18,14 +18,17 @@ import {
   type TrainingEvent,
   type TrainingProgress,
 } from 'espalier';
+import { readDataset, type NamedBlob, type ReadDataset } from './data/source';
+import { drawnDatasets, isDrawn, letterNames } from './data/drawn';
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
 import { t } from './i18n/index.svelte';
 import { offer } from './offer';
 import { PageError } from './page-error';
-import { ownDataset, recognise, slug } from './recognise';
-import { defaults, fromHash, stepOf, toConfig, toHash, type Settings } from './settings';
+import { slug, type Identity } from './recognise';
+import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './kept-training';
+import { defaults, fromHash, sameSettings, stepOf, toConfig, toHash, type Settings } from './settings';
 import { drawnDigits } from './kept-digits';
 import { takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
@@ -65,7 +68,12 @@ export interface Download {
 const sampleCount = 30;
 const numbersEveryMs = 200;
 const viewsEveryMs = 250;
-const checkpointEveryMs = 20_000;
+const checkpointEveryMs = 2_000;
+/** Checkpoints may take this part of the time. */
+const checkpointShare = 1 / 20;
+/** Without a minute of rest between them. */
+const mostCrashes = 3;
+const crashesCountMs = 60_000;
 /** Judging the model may take this part of the time. */
 const judgingShare = 1 / 15;
 
@@ -130,9 +138,12 @@ class Session {
   #judging: AbortController | undefined;
   #judgedAt = 0;
   #labels = new Map<SplitName, Uint16Array>();
-  #checkpoint: Uint8Array | undefined;
+  readonly #keeper = new TrainingKeeper();
+  #checkpoint: KeptTraining | undefined;
+  /** Not before. */
   #checkpointAt = 0;
-  #crashes = 0;
+  #recovering = false;
+  #crashes: number[] = [];
   /** Where the address wants a training to be paused. */
   #until = typeof location === 'undefined' ? 0 : stepOf(location.hash);
   #downloadAbort: AbortController | undefined;
@@ -150,11 +161,14 @@ class Session {
 
   get datasetName(): string {
     if (this.datasetId === builtInDigits.id && this.dataset) return t.data.digits;
+    if (isDrawn(this.datasetId)) return t.data.drawn[this.datasetId];
     return catalogue.find(({ id }) => id === this.datasetId)?.name ?? this.dataset?.name ?? '';
   }
 
   get classNames(): string[] {
-    const known = t.data.classNames[this.datasetId];
+    const id = this.datasetId;
+    const known =
+      t.data.classNames[id] ?? namesOf(id) ?? this.stored.find((one) => one.id === id)?.classNames;
     const own = this.dataset?.classNames ?? [];
     return known?.length === own.length ? known : own;
   }
@@ -163,7 +177,7 @@ class Session {
   get hasChanges(): boolean {
     const { applied, settings } = this;
     if (!applied) return false;
-    return (Object.keys(applied) as (keyof Settings)[]).some((name) => applied[name] !== settings[name]);
+    return !sameSettings(applied, settings);
   }
 
   /** Whether the settings alone make these weights: one training from fresh ones. */
@@ -179,12 +193,65 @@ class Session {
   // ── Starting ─────────────────────────────────────────────────────────────────────────────────
 
   start(): Promise<void> {
+    document.addEventListener('visibilitychange', () => {
+      if (document.hidden) void this.#saveCheckpoint(true);
+    });
     return this.#inOrder(async () => {
       await this.#openEngine();
-      await this.#openFirst();
+      if (!(await this.#openKept())) await this.#openFirst();
       this.catalog = await this.#engine?.catalog();
       await this.#listStored();
     });
+  }
+
+  /** What was kept of this tab, or of one that is closed. */
+  async #openKept(): Promise<boolean> {
+    const kept = await this.#keeper.open((one) => this.#isWanted(one));
+    if (!kept) return false;
+    try {
+      const source = await this.#sourceOf(kept.datasetId);
+      if (!source) return false;
+      await this.#takeUp(kept, source);
+      this.say('info', kept.state === 'finished' ? t.notices.restored : t.notices.resumed);
+      return true;
+    } catch {
+      // Kept by another version of the page, perhaps; a fresh start takes its place.
+      return false;
+    }
+  }
+
+  /** Whether it is what the address asks for, or leads there. */
+  #isWanted({ settings, step, trainings, state }: KeptTraining): boolean {
+    if (!sameSettings(settings, this.settings)) return false;
+    if (this.#until === 0 || (step === this.#until && state === 'paused')) return true;
+    return trainings === 1 && step < this.#until;
+  }
+
+  async #takeUp(kept: KeptTraining, source: DatasetSource): Promise<void> {
+    const dataset = await this.#load(source);
+    const model = await this.#need().loadModel(kept.bytes);
+    await this.#useDataset(kept.datasetId, source, dataset);
+    await this.#adopt(model, kept.modelName);
+    this.#checkpoint = kept;
+    this.step = kept.step;
+    this.progress = kept.progress;
+    this.validationAccuracy = kept.validationAccuracy;
+    this.history.restore(kept.history);
+    this.historyVersion += 1;
+    if (kept.state === 'finished') {
+      this.trainings = kept.trainings;
+      this.applied = kept.settings;
+      this.finished = kept.finished;
+      this.phase = kept.finished ? 'done' : 'ready';
+      this.#begun();
+      await this.#inspect(model);
+      this.#settle();
+      return;
+    }
+    this.trainings = kept.trainings - 1;
+    const paused = kept.state === 'paused' || this.#until > 0;
+    this.#run(kept.settings, model.resume(dataset, { paused }));
+    this.#afterFirstStep(() => this.#inspect(model));
   }
 
   async #openEngine(): Promise<void> {
@@ -217,6 +284,7 @@ class Session {
 
   async #sourceOf(id: string): Promise<DatasetSource | undefined> {
     if (id === builtInDigits.id) return drawnDigits;
+    if (isDrawn(id)) return { kind: 'files', files: await drawnDatasets[id](), name: id };
     const files = await readStored(id).catch(() => undefined);
     return files && { kind: 'files', files, name: await this.#nameOf(id) };
   }
@@ -272,6 +340,7 @@ class Session {
     await this.#adopt(model, settings.preset);
     this.history.clear();
     this.#run(settings);
+    void this.#keeper.forget().catch(() => {});
     if (this.#until > 0) void this.pause();
     this.#afterFirstStep(() => this.#inspect(model));
   }
@@ -320,8 +389,8 @@ class Session {
     this.trainings += 1;
     this.phase = 'training';
     this.#judgedAt = performance.now();
-    this.#checkpointAt = performance.now();
-    this.history.continueFrom();
+    this.#checkpointAt = performance.now() + checkpointEveryMs;
+    if (!training) this.history.continueFrom();
     this.#training = training ?? model.train(dataset, toConfig(settings));
     void this.#follow(this.#training);
     this.#keepViewsFresh();
@@ -349,8 +418,7 @@ class Session {
       this.#flushNumbers();
       this.#training = undefined;
       this.phase = 'failed';
-      if (error instanceof EspalierError && error.code === 'crashed') void this.#recover();
-      else this.report(error);
+      this.report(error);
     }
   }
 
@@ -369,10 +437,12 @@ class Session {
         break;
       case 'paused':
         this.#flushNumbers();
-        this.step = event.step;
-        if (this.#goesFurther(event.step)) break;
+        // One that was taken up paused has done nothing yet.
+        this.step = event.step || this.step;
+        if (this.#goesFurther(this.step)) break;
         this.phase = 'paused';
         this.#settle();
+        void this.#saveCheckpoint(true);
         break;
       case 'done':
         this.#flushNumbers();
@@ -381,6 +451,7 @@ class Session {
         this.finished = event;
         this.phase = 'done';
         this.#settle();
+        void this.#keepFinished();
         break;
     }
   }
@@ -479,30 +550,57 @@ class Session {
 
   /** A new engine, and the training goes on from its last checkpoint. */
   async #recover(): Promise<void> {
-    this.#crashes += 1;
-    if (this.#crashes > 3) {
-      return this.say('error', t.notices.gaveUp);
-    }
-    this.say('info', t.notices.recovered);
+    if (this.#recovering) return;
+    this.#recovering = true;
+    const now = performance.now();
+    this.#crashes = [...this.#crashes.filter((at) => now - at < crashesCountMs), now];
+    if (this.#crashes.length > mostCrashes) return this.say('error', t.notices.gaveUp);
     const checkpoint = this.#checkpoint;
-    const settings = this.applied;
     await this.#inOrder(async () => {
       await this.#openEngine();
-      if (!checkpoint || !settings) return this.#change(this.datasetId, this.#source);
-      const dataset = await this.#need().loadDataset(this.#source);
-      await this.#useDataset(this.datasetId, this.#source, dataset);
-      const model = await this.#need().loadModel(checkpoint);
-      await this.#adopt(model, this.modelName);
-      this.#run(settings, model.resume(dataset));
+      if (checkpoint) await this.#takeUp(checkpoint, this.#source);
+      else await this.#change(this.datasetId, this.#source);
+      this.say('info', checkpoint ? t.notices.recovered : t.notices.recoveredAnew);
     });
+    this.#recovering = false;
   }
 
-  async #saveCheckpoint(): Promise<void> {
+  async #saveCheckpoint(now = false): Promise<void> {
     const training = this.#training;
-    if (!training || performance.now() - this.#checkpointAt < checkpointEveryMs) return;
-    this.#checkpointAt = performance.now();
-    const checkpoint = await training.checkpoint().catch(() => undefined);
-    if (training === this.#training && checkpoint) this.#checkpoint = checkpoint;
+    const begin = performance.now();
+    if (!training || (!now && begin < this.#checkpointAt)) return;
+    this.#checkpointAt = Infinity;
+    const { progress } = this;
+    const history = this.history.state();
+    const bytes = await training.checkpoint().catch(() => undefined);
+    if (training !== this.#training) return;
+    if (bytes) {
+      const state = this.phase === 'paused' ? 'paused' : 'training';
+      await this.#keepTraining(bytes, state, { step: stepOfCheckpoint(bytes), progress, history });
+    }
+    const end = performance.now();
+    this.#checkpointAt = end + Math.max(checkpointEveryMs, (end - begin) / checkpointShare);
+  }
+
+  async #keepFinished(): Promise<void> {
+    const model = this.#model;
+    const bytes = await model?.save().catch(() => undefined);
+    if (model !== this.#model || !bytes || this.#training) return;
+    const { step, progress } = this;
+    await this.#keepTraining(bytes, 'finished', { step, progress, history: this.history.state() });
+  }
+
+  async #keepTraining(
+    bytes: Uint8Array,
+    state: KeptTraining['state'],
+    seen: Pick<KeptTraining, 'step' | 'progress' | 'history'>,
+  ): Promise<void> {
+    const { applied, datasetId, modelName, trainings, finished, validationAccuracy } = this;
+    if (!applied) return;
+    const settings = { ...applied, dataset: datasetId };
+    const about = { settings, datasetId, modelName, trainings, finished, validationAccuracy };
+    this.#checkpoint = { at: Date.now(), bytes, state, ...about, ...seen };
+    await this.#keeper.keep(this.#checkpoint).catch(() => this.say('info', t.notices.notKept));
   }
 
   // ── Looking inside ───────────────────────────────────────────────────────────────────────────
@@ -658,7 +756,7 @@ class Session {
   // ── Files ────────────────────────────────────────────────────────────────────────────────────
 
   /** Whatever was dropped or chosen: one model, or the files of a dataset. */
-  async open(files: File[]): Promise<void> {
+  async open(files: NamedBlob[]): Promise<void> {
     if (files.length === 0) return;
     const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
     const [model] = models;
@@ -668,8 +766,8 @@ class Session {
     await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
   }
 
-  async #openModel(file: File): Promise<void> {
-    const model = await this.#need().loadModel(file);
+  async #openModel(file: NamedBlob): Promise<void> {
+    const model = await this.#need().loadModel(file.data);
     const { channels, height, width } = model.spec.input;
     const data = this.dataset;
     const fits = data && channels === data.channels && height === data.height && width === data.width;
@@ -688,14 +786,22 @@ class Session {
     this.phase = 'ready';
     await this.#inspect(model);
     this.#settle();
+    void this.#keepFinished();
     this.say('info', t.notices.loaded(file.name));
   }
 
-  async #openFiles(files: File[]): Promise<void> {
-    const named = files.map((file) => ({ name: file.name, data: file }));
-    const { id, name } = (await recognise(named)) ?? ownDataset(named);
-    await this.#change(id, { kind: 'files', files: named, name });
-    await this.#keep(id, name, named);
+  /** A dataset that was read or drawn: trained on, and kept. */
+  take(dataset: Identity & ReadDataset): Promise<void> {
+    return this.#inOrder(() => this.#take(dataset), false);
+  }
+
+  async #openFiles(files: NamedBlob[]): Promise<void> {
+    await this.#take(await readDataset(files));
+  }
+
+  async #take({ id, name, files, classNames }: Identity & ReadDataset): Promise<void> {
+    await this.#change(id, { kind: 'files', files, name });
+    await this.#keep({ id, name, ...(classNames && { classNames }) }, files);
   }
 
   useStored(id: string): Promise<void> {
@@ -723,7 +829,7 @@ class Session {
       this.downloading = undefined;
       const source: DatasetSource = { kind: 'files', files, name: dataset.name };
       await this.#inOrder(() => this.#change(dataset.id, source), false);
-      await this.#keep(dataset.id, dataset.name, files);
+      await this.#keep({ id: dataset.id, name: dataset.name }, files);
     } catch (error) {
       if (!signal.aborted) this.report(error);
     } finally {
@@ -736,13 +842,13 @@ class Session {
     this.downloading = undefined;
   }
 
-  async #keep(id: string, name: string, files: StoredFile[]): Promise<void> {
+  async #keep(about: Omit<StoredDataset, 'bytes'>, files: StoredFile[]): Promise<void> {
     const bytes = files.reduce((sum, { data }) => sum + data.size, 0);
     try {
-      await keep({ id, name, bytes }, files);
+      await keep({ ...about, bytes }, files);
       await this.#listStored();
     } catch {
-      this.say('info', t.notices.noRoom(name));
+      this.say('info', t.notices.noRoom(about.name));
     }
   }
 
@@ -798,6 +904,7 @@ class Session {
   }
 
   report(error: unknown): void {
+    if (error instanceof EspalierError && error.code === 'crashed') return void this.#recover();
     if (error instanceof PageError) return this.say('error', error.message);
     const text = error instanceof Error ? error.message : String(error);
     this.say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
@@ -821,6 +928,12 @@ class Session {
 }
 
 export const session = new Session();
+
+/** Of classes that every language calls the same. */
+function namesOf(id: string): string[] | undefined {
+  if (id === 'letters') return letterNames;
+  return catalogue.find((dataset) => dataset.id === id)?.classNames;
+}
 
 /** All images over all the time that they took. */
 function meanSpeed(events: TrainingProgress[], stepBefore: number): number {

@@ -108,6 +108,8 @@ export function isInRange(value: number, { min, max, whole }: NumberRange): bool
   return Number.isFinite(value) && value >= min && value <= max && (!whole || Number.isInteger(value));
 }
 
+export const sameSettings = (a: Settings, b: Settings): boolean => names.every((name) => a[name] === b[name]);
+
 export function toConfig(settings: Settings): TrainingConfig {
   return {
     epochs: settings.epochs,

@@ -1,4 +1,4 @@
-// Datasets kept in this browser (IndexedDB). Everything here may fail: private windows have no storage.
+// Datasets and trainings kept in this browser (IndexedDB). Everything here may fail: private windows have no storage.
 
 import { createStore, del, delMany, get, keys, set, update, type UseStore } from 'idb-keyval';
 
@@ -6,6 +6,8 @@ export interface StoredDataset {
   id: string;
   name: string;
   bytes: number;
+  /** What the files cannot say. */
+  classNames?: string[];
 }
 export interface StoredFile {
   name: string;
@@ -42,9 +44,20 @@ export function readKept<Value>(key: string): Promise<Value | undefined> {
   return get<Value>(key, store());
 }
 
+export function forgetKept(key: string): Promise<void> {
+  return del(key, store());
+}
+
+export function keepValue(key: string, value: unknown): Promise<void> {
+  return set(key, value, store());
+}
+
+export async function keptKeys(prefix: string): Promise<string[]> {
+  return (await keys<string>(store())).filter((key) => key.startsWith(prefix));
+}
+
 /** In place of all else whose key begins so. */
 export async function keepOnly(prefix: string, key: string, value: unknown): Promise<void> {
-  const old = (await keys<string>(store())).filter((one) => one.startsWith(prefix));
-  await delMany(old, store());
+  await delMany(await keptKeys(prefix), store());
   await set(key, value, store());
 }

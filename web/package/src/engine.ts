@@ -158,8 +158,11 @@ class ModelHandle implements types.Model {
     return new RunningTraining(this.#connection, 'train', [this.id, idOf(dataset), config], signal);
   }
 
-  resume(dataset: types.Dataset, { signal }: { signal?: AbortSignal } = {}): types.Training {
-    return new RunningTraining(this.#connection, 'resumeTraining', [this.id, idOf(dataset)], signal);
+  resume(
+    dataset: types.Dataset,
+    { paused = false, signal }: { paused?: boolean; signal?: AbortSignal } = {},
+  ): types.Training {
+    return new RunningTraining(this.#connection, 'resumeTraining', [this.id, idOf(dataset), paused], signal);
   }
 
   quantize(dataset: types.Dataset, options: types.QuantizeOptions = {}, run: types.PassRunOptions = {}) {

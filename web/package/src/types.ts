@@ -295,8 +295,11 @@ export interface Model {
   inspect(): Promise<ModelInspection>;
   /** Starts at once. A model trains once at a time; predictions between steps see the current weights. */
   train(dataset: Dataset, config?: TrainingConfig, options?: { signal?: AbortSignal }): Training;
-  /** Continues a training saved by `Training.checkpoint()` (the file given to `loadModel`). */
-  resume(dataset: Dataset, options?: { signal?: AbortSignal }): Training;
+  /**
+   * Continues a training saved by `Training.checkpoint()` (the file given to `loadModel`). `paused`: it does no step
+   * before `Training.resume()` or `step()`.
+   */
+  resume(dataset: Dataset, options?: { paused?: boolean; signal?: AbortSignal }): Training;
   evaluate(
     dataset: Dataset,
     split: SplitName,

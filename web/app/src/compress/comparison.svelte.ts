@@ -273,8 +273,9 @@ class Comparison {
   #report(error: unknown): void {
     const cause = error instanceof CardError ? error.cause : error;
     const code = cause instanceof EspalierError ? cause.code : '';
-    if (code === 'aborted' || code === 'crashed') return;
-    if (error instanceof CardError) this.error = { card: error.card, text: error.message };
+    if (code === 'aborted') return;
+    if (code === 'crashed') session.report(cause);
+    else if (error instanceof CardError) this.error = { card: error.card, text: error.message };
     else session.report(error);
   }
 

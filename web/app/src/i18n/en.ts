@@ -129,6 +129,16 @@ export const en = {
     others: 'Others',
     sample: (number: number, name: string) => `Test image ${number}: ${name}`,
   },
+  own: {
+    title: 'Your own classes',
+    how: 'Draw above, say what it is, and keep it: three or more drawings of each of two or more classes. One in each class is kept back for the test; the others are trained on in 40 variants each.',
+    name: 'What this drawing is',
+    keep: 'Keep',
+    count: (count: string, number: number) =>
+      plural(number, { one: '1 drawing', other: `${count} drawings` }),
+    remove: (name: string) => `Remove the drawings of ${name}`,
+    train: 'Train on my drawings',
+  },
   judgement: {
     title: 'Right and wrong',
     note: (accuracy: string, count: string, split: 'train' | 'validation' | 'test', step: string) =>
@@ -175,21 +185,29 @@ export const en = {
     download: (name: string, size: string) => `Download ${name}, ${size}`,
     fromFiles: (size: string) => `From your files, ${size}.`,
     files:
-      'Have the files? Drop them anywhere on the page: IDX files (MNIST and its relatives) or CIFAR-10’s binary batches, raw or gzipped. They stay on this device.',
+      'Have the files? Drop them anywhere on the page: IDX files (MNIST and its relatives), CIFAR-10’s binary batches, a NumPy archive (.npz), or pictures in one folder for each class, also as a ZIP. They stay on this device.',
     choose: 'Choose files',
+    chooseFolder: 'Choose a folder',
     input: 'Dataset files',
+    folderInput: 'Folder of pictures',
     counts: (train: string, validation: string, test: string, size: string, classes: number) =>
       `In use: ${train} training, ${validation} validation and ${test} test images of ${size} in ${classes} classes.`,
     drop: 'Drop dataset files or a model',
     own: 'Your images',
+    ownDrawings: 'Your drawings',
     digits: 'Built-in digits',
+    drawn: { letters: 'Letters', shapes: 'Shapes' },
     about: {
       digits: 'Drawn by the engine itself, ready at once.',
+      letters: 'The capital letters from A to Z, drawn by this page.',
+      shapes: 'Circles, stars, arrows and others, drawn by this page.',
       mnist: '70,000 handwritten digits, 28 × 28.',
       'fashion-mnist': '70,000 pictures of clothes, 28 × 28. Harder than digits.',
+      kmnist: '70,000 handwritten Japanese characters of ten kinds, 28 × 28.',
     },
     /** What the labels mean, where the files do not say, by the dataset's id. */
     classNames: {
+      shapes: ['circle', 'square', 'triangle', 'diamond', 'star', 'cross', 'arrow', 'heart'],
       'fashion-mnist': [
         'T-shirt',
         'Trouser',
@@ -424,6 +442,12 @@ export const en = {
     loadAgain: (id: string) => `“${id}” is not stored in this browser; load its files again.`,
     gaveUp: 'The engine stopped again and again. Reload the page, perhaps with a smaller model.',
     recovered: 'The engine stopped and was started again from the last checkpoint.',
+    recoveredAnew: 'The engine stopped before its first checkpoint and was started again from the beginning.',
+    resumed: 'Training goes on where it stood.',
+    restored: 'The network of your last visit is here again.',
+    newVersion:
+      'A new version is stored. It comes into use when all tabs of this page are closed; nothing is interrupted.',
+    notKept: 'This browser would not store the training, so a reload starts anew.',
     oneModel: 'Drop one model alone, or the files of one dataset.',
     otherImages: (file: string, size: string, classes: number, dataset: string) =>
       `${file} takes images of ${size} in ${classes} classes, which ${dataset} does not have; load its dataset first.`,
@@ -431,6 +455,24 @@ export const en = {
     loaded: (file: string) => `${file} is loaded. Press Train to go on with it.`,
     noRoom: (name: string) => `${name} is in use, but this browser would not store it for the next visit.`,
     noEngine: 'The engine could not be started in this browser.',
+    zipDamaged: (file: string) => `${file} cannot be unpacked: it is damaged, or no ZIP archive.`,
+    npzNoPair: (file: string, arrays: string) =>
+      `${file} needs an array of labels for each array of images; it has ${arrays || 'no arrays'}.`,
+    npzCounts: (file: string, images: string, labels: string) =>
+      `${file} has another number of images in ${images} than of labels in ${labels}.`,
+    npzLabels: (file: string, array: string) =>
+      `${file} has labels in ${array} that are not whole numbers from 0 to 255.`,
+    npzShape: (file: string, array: string, shape: string) =>
+      `${file} has the array ${array} of shape ${shape}; images are (count, height, width), with 1 or 3 channels first or last.`,
+    npzArray: (file: string, array: string, type: string) =>
+      `${file} has the array ${array}, which cannot be read here${type && ` (type ${type})`}; save it in C order as numbers.`,
+    oneFolder: (name: string) =>
+      `${name} has pictures of one class only; put the pictures of each class into a folder of its own.`,
+    manyFolders: (name: string, count: number) =>
+      `${name} has ${count} folders of pictures; 256 classes are the most.`,
+    fewPictures: (name: string, folder: string) =>
+      `${name} has a single picture in the folder “${folder}”; each class needs two or more.`,
+    noPicture: (file: string) => `${file} is no picture that this browser can read.`,
     noCanvas: 'This browser has no 2D canvas.',
     notFetched: (name: string, reason: string) =>
       `${name} could not be downloaded (${reason}). You can drop its files on this page instead.`,

@@ -123,6 +123,15 @@ export const zh: Messages = {
     others: '换一批',
     sample: (number, name) => `测试图像 ${number}：${name}`,
   },
+  own: {
+    title: '您自己的类别',
+    how: '在上方绘画，说明它是什么，然后保留：至少两个类别，每个类别至少三幅。每个类别留出一幅用于测试，其余各以 40 种变化用于训练。',
+    name: '此画是什么',
+    keep: '保留',
+    count: (count) => `${count} 幅`,
+    remove: (name) => `移除 ${name} 的画`,
+    train: '用我的画训练',
+  },
   judgement: {
     title: '对与错',
     note: (accuracy, count, split, step) =>
@@ -167,20 +176,28 @@ export const zh: Messages = {
     download: (name, size) => `下载 ${name}，${size}`,
     fromFiles: (size) => `来自您的文件，${size}。`,
     files:
-      '已有文件？拖放到页面任意位置即可：IDX 文件（MNIST 及同类）或 CIFAR-10 二进制批次，原始或 gzip 压缩均可。文件不会离开本设备。',
+      '已有文件？请拖放到页面任意位置：IDX 文件（MNIST 及同类）、CIFAR-10 二进制文件、NumPy 压缩包（.npz），或每个类别一个文件夹的图片（也可为 ZIP）。文件不会离开此设备。',
     choose: '选择文件',
+    chooseFolder: '选择文件夹',
     input: '数据集文件',
+    folderInput: '图片文件夹',
     counts: (train, validation, test, size, classes) =>
       `使用中：${train} 张训练、${validation} 张验证、${test} 张测试图像，尺寸 ${size}，共 ${classes} 类。`,
     drop: '拖放数据集文件或模型',
     own: '您的图像',
+    ownDrawings: '您的画',
     digits: '内置数字',
+    drawn: { letters: '字母', shapes: '形状' },
     about: {
       digits: '由引擎自行绘制，即刻可用。',
+      letters: '大写字母 A 到 Z，由此页面绘制。',
+      shapes: '圆形、星形、箭头等，由此页面绘制。',
       mnist: '70,000 个手写数字，28 × 28。',
       'fashion-mnist': '70,000 张服饰图片，28 × 28。比数字更难。',
+      kmnist: '70,000 个手写日文字符，共十种，28 × 28。',
     },
     classNames: {
+      shapes: ['圆形', '正方形', '三角形', '菱形', '星形', '十字', '箭头', '心形'],
       'fashion-mnist': ['T 恤', '裤子', '套衫', '连衣裙', '外套', '凉鞋', '衬衫', '运动鞋', '包', '短靴'],
     },
   },
@@ -397,6 +414,11 @@ export const zh: Messages = {
     loadAgain: (id) => `此浏览器中没有保存“${id}”，请重新载入其文件。`,
     gaveUp: '引擎多次停止。请重新加载页面，或换用更小的模型。',
     recovered: '引擎曾停止运行，已从最近的检查点重新启动。',
+    recoveredAnew: '引擎在第一个检查点之前停止，已重新开始。',
+    resumed: '训练从上次的位置继续。',
+    restored: '上次访问时的网络已恢复。',
+    newVersion: '新版本已保存。关闭此页面的所有标签页后启用；当前工作不会中断。',
+    notKept: '此浏览器未能保存训练，重新加载后将从头开始。',
     oneModel: '请单独拖放一个模型，或拖放一个数据集的文件。',
     otherImages: (file, size, classes, dataset) =>
       `${file} 需要 ${size}、共 ${classes} 类的图像，而${dataset}不符；请先载入它的数据集。`,
@@ -404,6 +426,19 @@ export const zh: Messages = {
     loaded: (file) => `${file} 已载入。点击“继续训练”即可接着训练。`,
     noRoom: (name) => `${name} 正在使用，但此浏览器未能为下次访问保存它。`,
     noEngine: '引擎无法在此浏览器中启动。',
+    zipDamaged: (file) => `${file} 无法解压：文件已损坏，或不是 ZIP 压缩包。`,
+    npzNoPair: (file, arrays) =>
+      `${file} 中每个图像数组都需要一个标签数组；其中有：${arrays || '没有数组'}。`,
+    npzCounts: (file, images, labels) => `${file} 中 ${images} 的图像数与 ${labels} 的标签数不同。`,
+    npzLabels: (file, array) => `${file} 的 ${array} 中有不是 0 到 255 整数的标签。`,
+    npzShape: (file, array, shape) =>
+      `${file} 中数组 ${array} 的形状为 ${shape}；图像应为（数量、高、宽），可在最前或最后带 1 或 3 个通道。`,
+    npzArray: (file, array, type) =>
+      `${file} 中的数组 ${array} 无法读取${type && `（类型 ${type}）`}；请以 C 顺序保存为数字。`,
+    oneFolder: (name) => `${name} 中只有一个类别的图片；请将每个类别的图片放入各自的文件夹。`,
+    manyFolders: (name, count) => `${name} 中有 ${count} 个图片文件夹；最多 256 个类别。`,
+    fewPictures: (name, folder) => `${name} 的文件夹“${folder}”中只有一张图片；每个类别至少需要两张。`,
+    noPicture: (file) => `${file} 不是此浏览器能读取的图片。`,
     noCanvas: '此浏览器不支持二维画布。',
     notFetched: (name, reason) => `${name} 无法下载（${reason}）。您可以将其文件拖放到此页面。`,
     offline: (name) => `您已离线，无法下载 ${name}。您可以将其文件拖放到此页面。`,

@@ -89,6 +89,7 @@ export function createMethods(session: Session) {
     call: Call<TrainingEvent>,
     model: number,
     start: () => number,
+    paused = false,
   ): Promise<TrainingDone> {
     if (loopOfModel.has(model)) {
       throw new EspalierError('argument', 'model', 'is being trained already; abort that training first');
@@ -98,6 +99,7 @@ export function createMethods(session: Session) {
     loops.set(call.id, loop);
     trainings.set(call.id, training);
     loopOfModel.set(model, loop);
+    if (paused) void loop.pause();
     try {
       return await loop.run();
     } finally {
@@ -201,8 +203,8 @@ export function createMethods(session: Session) {
         session.use((native) => native.start_training(model, dataset, JSON.stringify(config))),
       ),
 
-    resumeTraining: (call: Call<TrainingEvent>, model: number, dataset: number) =>
-      runTraining(call, model, () => session.use((native) => native.resume_training(model, dataset))),
+    resumeTraining: (call: Call<TrainingEvent>, model: number, dataset: number, paused: boolean) =>
+      runTraining(call, model, () => session.use((native) => native.resume_training(model, dataset)), paused),
 
     async compress(
       call: Call<PassProgress | PausedEvent>,
