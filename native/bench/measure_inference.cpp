@@ -269,14 +269,15 @@ json measure_formats(const json& spec, const Kernels& kernels, const MeasureOpti
           {"rows", rows}};
 }
 
-json measure_break_even(const json& spec, const Kernels& kernels, const MeasureOptions& options) {
-  const auto model = fold_batch_norm(*Model::create(spec, 1, nullptr));
+namespace {
+
+json break_even_of_layers(const Model& model, const Kernels& kernels, const MeasureOptions& options) {
   constexpr double kDensities[] = {0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5};
   ThreadPool pool(1);
-  const auto images = random_images(*model, kernels.lanes);
+  const auto images = random_images(model, kernels.lanes);
   json layers = json::array();
   for (const double density : kDensities) {
-    const auto pruned = quantized(*model, {&kSymmetric, 8, density});
+    const auto pruned = quantized(model, {&kSymmetric, 8, density});
     PackedModel dense(*pruned, kernels, pool, {.format = "int8"});
     PackedModel sparse(*pruned, kernels, pool, {.format = "sparse_int8"});
     std::size_t at = 0;
@@ -301,10 +302,18 @@ json measure_break_even(const json& spec, const Kernels& kernels, const MeasureO
                                       {"sparse_microseconds", seconds(sparse) * 1e6}});
     }
   }
+  return layers;
+}
+
+}  // namespace
+
+json measure_break_even(const json& spec, const Kernels& kernels, const MeasureOptions& options) {
+  const auto model = fold_batch_norm(*Model::create(spec, 1, nullptr));
   return {{"model", model->graph.name},
           {"kernels", kernels.name},
           {"integer_kernels", integer_kernels(kernels).name},
-          {"layers", layers}};
+          {"layers", break_even_of_layers(*model, kernels, options)},
+          {"single_layers", break_even_of_layers(*model, *kernels.single, options)}};
 }
 
 json check_requantizations(const IntegerKernels& kernels) {

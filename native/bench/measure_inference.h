@@ -30,8 +30,9 @@ nlohmann::json measure_formats(const nlohmann::json& spec, const Kernels& kernel
 // The layers of a network with fewer and fewer weights, in the sparse format and in the one for all weights.
 //
 //   {model, kernels, integer_kernels,
-//    layers: [{layer, rows: [{density, share, dense_microseconds, sparse_microseconds}]}]}   share: of quads
+//    layers: [{layer, rows: [{density, share, dense_microseconds, sparse_microseconds}]}],   share: of quads
 //    left
+//    single_layers}                                           the same of an image by itself
 nlohmann::json measure_break_even(const nlohmann::json& spec, const Kernels& kernels,
                                   const MeasureOptions& options);
 

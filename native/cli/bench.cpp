@@ -90,14 +90,20 @@ void print_break_even(const nlohmann::json& r) {
   std::cout << r["model"].get<std::string>() << ", " << r["kernels"].get<std::string>() << ", "
             << r["integer_kernels"].get<std::string>()
             << ": share of the groups of four weights left, how many times as fast as int8\n";
-  for (const auto& layer : r["layers"]) {
-    std::cout << "  " << std::left << std::setw(12) << layer["layer"].get<std::string>() << std::right;
-    for (const auto& row : layer["rows"]) {
-      const double ratio = row["dense_microseconds"].get<double>() / row["sparse_microseconds"].get<double>();
-      std::cout << "  " << percent(row["share"]) << ": " << fixed(ratio, 2);
+  const auto print = [](const nlohmann::json& layers) {
+    for (const auto& layer : layers) {
+      std::cout << "  " << std::left << std::setw(15) << layer["layer"].get<std::string>() << std::right;
+      for (const auto& row : layer["rows"]) {
+        const double ratio =
+            row["dense_microseconds"].get<double>() / row["sparse_microseconds"].get<double>();
+        std::cout << "  " << percent(row["share"]) << ": " << fixed(ratio, 2);
+      }
+      std::cout << '\n';
     }
-    std::cout << '\n';
-  }
+  };
+  print(r["layers"]);
+  std::cout << "An image by itself:\n";
+  print(r["single_layers"]);
 }
 
 void print_sparse(const nlohmann::json& r) {

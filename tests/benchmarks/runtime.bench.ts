@@ -35,10 +35,13 @@ interface BreakEven {
   model: string;
   kernels: string;
   integer_kernels: string;
-  layers: {
-    layer: string;
-    rows: { density: number; share: number; dense_microseconds: number; sparse_microseconds: number }[];
-  }[];
+  layers: BreakEvenLayer[];
+  /** Of an image by itself. */
+  single_layers: BreakEvenLayer[];
+}
+interface BreakEvenLayer {
+  layer: string;
+  rows: { density: number; share: number; dense_microseconds: number; sparse_microseconds: number }[];
 }
 interface Requantizations {
   integer_kernels: string;
@@ -106,18 +109,22 @@ it.each(['wasm-relaxed', 'wasm-simd'])('formats of weights, %s', async (build) =
   }
 });
 
+function printBreakEven({ layer, rows }: BreakEvenLayer): void {
+  const ratios = rows.map(
+    ({ share, dense_microseconds, sparse_microseconds }) =>
+      `${(100 * share).toFixed(0)} %: ${(dense_microseconds / sparse_microseconds).toFixed(2)}`,
+  );
+  console.log(`  ${layer.padEnd(14)} ${ratios.join('   ')}`);
+}
+
 it.each(['wasm-relaxed', 'wasm-simd'])('break-even of sparse layers, %s', async (build) => {
   for (const result of await measuredLines<BreakEven>(build, 'break-even', quantile, ...models)) {
     console.log(
       `${result.model}, ${result.kernels}, ${result.integer_kernels}: share of quads left, how many times as fast as int8`,
     );
-    for (const { layer, rows } of result.layers) {
-      const ratios = rows.map(
-        ({ share, dense_microseconds, sparse_microseconds }) =>
-          `${(100 * share).toFixed(0)} %: ${(dense_microseconds / sparse_microseconds).toFixed(2)}`,
-      );
-      console.log(`  ${layer.padEnd(14)} ${ratios.join('   ')}`);
-    }
+    result.layers.forEach(printBreakEven);
+    console.log('An image by itself:');
+    result.single_layers.forEach(printBreakEven);
     expect(result.model).not.toBe('');
   }
 });
