@@ -1,0 +1,107 @@
+// From which data to which: the choices of the lab, and how they are opened.
+
+import type { Dataset, DatasetInfo, DatasetSource, Engine } from 'espalier';
+import { drawnIds } from '../data/drawn';
+import { ownDrawings } from '../data/own-drawings.svelte';
+import { builtInDigits } from '../datasets';
+import { t } from '../i18n/index.svelte';
+import { PageError } from '../page-error';
+import { session } from '../session.svelte';
+
+/** One half of the classes of the data in use, then the other; else the target's dataset. */
+export const halves = 'halves';
+
+export interface Task {
+  id: string;
+  from: string;
+  to: string;
+  /** Why it cannot be run now. */
+  missing?: string;
+}
+
+const mnist = 'mnist';
+const own = 'own-drawings';
+const fewestClasses = 4;
+
+const halfOf = (classes: number): number => Math.floor(classes / 2);
+
+/** "0–4" */
+function span(names: string[]): string {
+  const [first = '', last = ''] = [names[0], names.at(-1)];
+  return `${first}–${last}`;
+}
+
+function halvesTask(): Task {
+  const names = session.classNames;
+  const half = halfOf(names.length);
+  const [from, to] = [span(names.slice(0, half)), span(names.slice(half))];
+  return {
+    id: halves,
+    from: t.lab.classesOf(session.datasetName, from),
+    to,
+    ...(names.length < fewestClasses && { missing: t.lab.fewClasses }),
+  };
+}
+
+export function allTasks(): Task[] {
+  const from = t.data.digits;
+  const isStored = (id: string) => session.stored.some((one) => one.id === id);
+  const drawings: Task = { id: own, from, to: t.data.ownDrawings };
+  return [
+    halvesTask(),
+    { id: mnist, from, to: 'MNIST', ...(!isStored(mnist) && { missing: t.lab.fetchMnist }) },
+    ...drawnIds.map((id) => ({ id, from, to: t.data.drawn[id] })),
+    ownDrawings.isEnough ? drawings : { ...drawings, missing: t.lab.drawFirst },
+    ...session.stored
+      .filter(({ id }) => id !== mnist && id !== own)
+      .map(({ id, name }) => ({ id, from, to: name })),
+  ];
+}
+
+export interface OpenedTask {
+  source: Dataset;
+  target: Dataset;
+  /** The target's classes are others than the source's. */
+  newHead: boolean;
+  /** The network of the page was trained on the source. */
+  isKnown: boolean;
+}
+
+/** `perClass`: training images of the target. Whoever opens it disposes of both datasets. */
+export async function openTask(
+  id: string,
+  { engine, dataset }: { engine: Engine; dataset: Dataset },
+  { perClass, seed }: { perClass: number; seed: number },
+): Promise<OpenedTask> {
+  if (id === halves) {
+    const classes = dataset.info.classNames.map((_, i) => i);
+    const half = halfOf(classes.length);
+    const source = await dataset.subset({ classes: classes.slice(0, half) });
+    const target = await dataset.subset({ classes: classes.slice(half), perClass, seed });
+    return { source, target, newHead: true, isKnown: false };
+  }
+  const whole = await engine.loadDataset(await needed(id));
+  const target = await whole.subset({ perClass, seed });
+  void whole.dispose();
+  const isKnown = session.datasetId === builtInDigits.id;
+  const source = isKnown
+    ? await dataset.subset({})
+    : await engine.loadDataset(await needed(builtInDigits.id));
+  checkSize(source.info, target.info);
+  return { source, target, newHead: id !== mnist, isKnown };
+}
+
+async function needed(id: string): Promise<DatasetSource> {
+  if (id === own && ownDrawings.isEnough) {
+    const { files, name } = ownDrawings.dataset();
+    return { kind: 'files', files, name };
+  }
+  const source = await session.sourceOf(id);
+  if (!source) throw new PageError(t.notices.loadAgain(id));
+  return source;
+}
+
+function checkSize(source: DatasetInfo, target: DatasetInfo): void {
+  const size = ({ channels, height, width }: DatasetInfo) => t.units.size(channels, height, width);
+  if (size(source) !== size(target)) throw new PageError(t.lab.otherSize(size(source), size(target)));
+}
