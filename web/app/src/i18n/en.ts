@@ -230,6 +230,7 @@ export const en = {
       'Draw a digit, or choose a test image: its probabilities and feature maps follow the training.',
       'Choose a layer of the network to see what it makes of the image.',
       'Drop dataset files or a saved model (.safetensors) anywhere on the page.',
+      'Learn explains what is on the screen, and sets the controls to try it. The transfer lab compares four ways to learn a task with what another one has taught.',
       'In every picture brown is negative, green is positive and the colour of the page is zero.',
     ],
     keys: 'Keys',
@@ -433,7 +434,8 @@ export const en = {
       },
       frozen: {
         title: 'Frozen convolutions',
-        sentence: 'Starts with the source’s weights, and trains the last layers only.',
+        sentence:
+          'Starts with the source’s weights, and trains the last layers only: those after the convolutions, or the very last where there are none.',
       },
       term: {
         title: 'With the source term',
@@ -457,7 +459,7 @@ export const en = {
     done: (share: string, left: string) => `${share}, ${left} left in this stage`,
     curves: (task: string) => `Accuracy on the target over epochs: ${task}`,
     measured: (split: 'validation' | 'test', count: string, test: string) =>
-      `Curves: the target’s ${count} ${split} images, none of which was trained on. Table: its ${test} test images, and the source’s.`,
+      `Curves: the target’s ${count} ${split} images, none of which was trained on. Table: its ${test} test images, and the source’s; from scratch there was nothing to forget.`,
     alike: (seed: string, perClass: string, batch: number, rate: string) =>
       `All four: seed ${seed}, ${perClass} images of each class, batches of ${batch}, a constant learning rate of ${rate}. So a longer training begins with the steps of a shorter one, and the points of a curve are one training.`,
     presentSource: (accuracy: string) =>
@@ -469,15 +471,15 @@ export const en = {
     target: 'Target',
     before: 'Source before',
     after: 'Source after',
-    forgotten: 'Forgotten',
-    points: (points: string) => `${points} points`,
-    nothingKnown: 'knew nothing of it',
+    forgotten: 'Forgotten, points',
+    quoted: (way: string) => `“${way}”`,
     best: (way: string, next: string, points: string) =>
       `Best at the target: ${way}, ${points} points ahead of ${next}.`,
     close: (way: string, next: string, points: string, images: string) =>
       `Best at the target: ${way}, but only ${points} points ahead of ${next}: too few to tell on ${images} images.`,
     overScratch: (points: string) => `That is ${points} points more than from scratch.`,
-    keeper: (way: string, points: string) => `Least forgotten of the source: ${way}, ${points} points.`,
+    keeper: (way: string, points: string) => `The source is forgotten least by ${way}, ${points} points.`,
+    forgotNothing: (way: string) => `${way} has forgotten nothing of the source.`,
   },
   learn: {
     title: 'Learn',
@@ -486,8 +488,7 @@ export const en = {
     now: 'On the screen now',
     side: (side: string, name: string, accuracy: string, bytes: string) =>
       `${side}, ${name}: ${accuracy} of the test images, ${bytes}`,
-    difference: (points: string, times: string) =>
-      `Right against left: ${points} points, a file ${times}× smaller.`,
+    difference: (points: string, file: string) => `Right against left: ${points} points. File: ${file}.`,
     floor: 'Floor',
     round: 'Round',
     drawn: (tensor: string, low: string, high: string, bits: string) =>
@@ -507,20 +508,20 @@ export const en = {
     texts: {
       quantizer: {
         title: 'Floor or round?',
-        text: 'A quantizer keeps a few evenly spaced levels. The source article’s floors, from xmax downwards: every number moves in the same direction, up to a whole step. Rounding takes the nearest level, in either direction, so errors cancel in a sum. Below, both work on numbers spread evenly over a layer’s range.',
+        text: 'A quantizer keeps a few evenly spaced levels. The source article’s floors, from xmax downwards: every number moves in the same direction, up to a whole step. Rounding takes the nearest level, in either direction, so errors cancel in a sum. The drawings and errors are of numbers spread evenly over a layer’s range.',
         tryIt: '4 bits on both sides: the article’s scheme left, affine right.',
         source: 'Jacob et al. 2018, integer-arithmetic-only inference.',
       },
       zero: {
         title: 'Why must zero be exact?',
         text: 'Padding is made of zeros, ReLU gives zeros, and a pruned weight is 0. If 0 is not a level, all of them become the same small wrong number, always with the same sign. Affine quantization moves its levels so that 0 is one of them. The article’s levels hang from xmax and meet 0 only by luck.',
-        tryIt: 'Half of the weights pruned and 5 bits on both sides: article left, affine right.',
+        tryIt: '60 % of the weights pruned and 4 bits on both sides: article left, affine right.',
         source: 'Jacob et al. 2018, section 2.1.',
       },
       gradient: {
-        title: 'Why do average gradients prune badly?',
-        text: 'A gradient says how fast the loss changes while a weight moves a little; pruning moves it all the way to 0. At the end of a training gradients are small by design, and their average is mostly noise. A large, settled weight that the network leans on has a small one, and goes first. Its magnitude, the way that it would move, says more.',
-        tryIt: 'Half of the weights pruned: by gradient left, by magnitude right.',
+        title: 'Why are average gradients a weak guide for pruning?',
+        text: 'A gradient says how fast the loss changes while a weight moves a little; pruning moves it all the way to 0. Within a layer, a large and settled weight that the network leans on has a small one, and goes first. Its magnitude, the way that it moves, says more. Across layers (Compare: global) gradients do better: weights of pixels that are always blank have none, and no use.',
+        tryIt: 'Half of each layer’s weights pruned: by gradient left, by magnitude right.',
         source: 'LeCun, Denker and Solla 1990 (the second term); Han et al. 2015 (magnitude).',
       },
       straightThrough: {

@@ -209,6 +209,7 @@ export const zh: Messages = {
       '画一个数字，或选择一张测试图像：它的概率和特征图会随训练而变化。',
       '选择网络的某一层，查看它如何看待图像。',
       '将数据集文件或已保存的模型（.safetensors）拖放到页面任意位置。',
+      '“学一学”讲解屏幕上的内容，并为您设置好控件来尝试。迁移实验室比较四种借助另一任务来学习的方式。',
       '所有图中，棕色为负，绿色为正，页面底色为零。',
     ],
     keys: '快捷键',
@@ -382,8 +383,8 @@ export const zh: Messages = {
     note: '一个任务对另一个任务有多大价值',
     about: '已学会源任务的网络，以四种方式从少量图像中学习目标任务。哪一种学得最好？哪一种之后仍记得源任务？',
     task: '从何处到何处',
-    fromTo: (from, to) => `从 ${from} → 到 ${to}`,
-    classesOf: (data, classes) => `${data} ${classes}（类）`,
+    fromTo: (from, to) => `${from} → ${to}`,
+    classesOf: (data, classes) => `${data}，${classes}`,
     perClass: '每类图像数',
     term: '源任务项',
     terms: {
@@ -396,7 +397,10 @@ export const zh: Messages = {
     ways: {
       scratch: { title: '从头训练', sentence: '同样的层，全新的权重。' },
       parameters: { title: '迁移参数', sentence: '从源网络的权重开始，训练全部权重。' },
-      frozen: { title: '冻结卷积', sentence: '从源网络的权重开始，只训练最后几层。' },
+      frozen: {
+        title: '冻结卷积',
+        sentence: '从源网络的权重开始，只训练最后几层：卷积之后的层；没有卷积时只训练最后一层。',
+      },
       term: { title: '加源任务项', sentence: '从源网络的权重开始，训练全部权重，同时不忘源任务。' },
     },
     run: '运行',
@@ -411,7 +415,7 @@ export const zh: Messages = {
     done: (share, left) => `${share}，本阶段剩余 ${left}`,
     curves: (task) => `目标任务准确率随轮次的变化：${task}`,
     measured: (split, count, test) =>
-      `曲线：目标任务的 ${count} 张${{ validation: '验证', test: '测试' }[split]}图像，均未用于训练。表格：目标任务的 ${test} 张测试图像，以及源任务的测试图像。`,
+      `曲线：目标任务的 ${count} 张${{ validation: '验证', test: '测试' }[split]}图像，均未用于训练。表格：目标任务的 ${test} 张测试图像，以及源任务的测试图像；从头训练本无可遗忘。`,
     alike: (seed, perClass, batch, rate) =>
       `四种方式相同：随机种子 ${seed}，每类 ${perClass} 张图像，批大小 ${batch}，学习率恒为 ${rate}。因此较长训练的开头就是较短的训练，一条曲线上的点属于同一次训练。`,
     presentSource: (accuracy) => `源网络就是本页的网络：源任务测试图像正确率 ${accuracy}。`,
@@ -422,14 +426,14 @@ export const zh: Messages = {
     target: '目标',
     before: '源（之前）',
     after: '源（之后）',
-    forgotten: '遗忘',
-    points: (points) => `${points} 个百分点`,
-    nothingKnown: '从未学过',
+    forgotten: '遗忘（百分点）',
+    quoted: (way) => `“${way}”`,
     best: (way, next, points) => `目标任务最佳：${way}，领先${next} ${points} 个百分点。`,
     close: (way, next, points, images) =>
       `目标任务最佳：${way}，但只领先${next} ${points} 个百分点：在 ${images} 张图像上不足以定论。`,
     overScratch: (points) => `比从头训练高 ${points} 个百分点。`,
     keeper: (way, points) => `对源任务遗忘最少：${way}，${points} 个百分点。`,
+    forgotNothing: (way) => `${way}没有遗忘源任务。`,
   },
   learn: {
     title: '学一学',
@@ -437,7 +441,7 @@ export const zh: Messages = {
     tryIt: '试一试',
     now: '此刻屏幕上',
     side: (side, name, accuracy, bytes) => `${side}，${name}：测试图像正确率 ${accuracy}，${bytes}`,
-    difference: (points, times) => `右侧对左侧：${points} 个百分点，文件缩小到 1/${times}。`,
+    difference: (points, file) => `右侧对左侧：${points} 个百分点。文件：${file}。`,
     floor: '向下取整',
     round: '四舍五入',
     drawn: (tensor, low, high, bits) => `张量 ${tensor}：xmin = ${low}，xmax = ${high}；${bits}`,
@@ -454,20 +458,20 @@ export const zh: Messages = {
     texts: {
       quantizer: {
         title: '向下取整还是四舍五入？',
-        text: '量化器只保留少数等距的级别。原论文的量化器从 xmax 往下取整：每个数都朝同一方向移动，最多一整步。四舍五入取最近的级别，方向有正有负，因此误差在求和时相互抵消。下图中，两者作用于均匀分布在某层范围内的数。',
+        text: '量化器只保留少数等距的级别。原论文的量化器从 xmax 往下取整：每个数都朝同一方向移动，最多一整步。四舍五入取最近的级别，方向有正有负，因此误差在求和时相互抵消。图和误差针对均匀分布在某层范围内的数。',
         tryIt: '两侧均为 4 位：左侧用论文的方案，右侧用仿射方案。',
         source: '出处：Jacob 等 2018，纯整数推理。',
       },
       zero: {
         title: '零为什么必须精确？',
         text: '填充由零组成，ReLU 给出零，被剪枝的权重为 0。如果 0 不是一个级别，它们全都变成同一个小的错误值，符号也总是相同。仿射量化移动各级别，使 0 成为其中之一。论文的级别从 xmax 往下排，只有碰巧才会落在 0 上。',
-        tryIt: '两侧均剪去一半权重并量化为 5 位：左侧用论文的方案，右侧用仿射方案。',
+        tryIt: '两侧均剪去 60 % 的权重并量化为 4 位：左侧用论文的方案，右侧用仿射方案。',
         source: '出处：Jacob 等 2018，第 2.1 节。',
       },
       gradient: {
-        title: '为什么平均梯度不适合剪枝？',
-        text: '梯度说明权重略微移动时损失变化多快；剪枝却把它一直移到 0。训练结束时梯度本来就很小，其平均值大多是噪声。网络所依赖的、已经稳定的大权重梯度很小，反而最先被剪去。权重的绝对值就是它要移动的距离，更能说明问题。',
-        tryIt: '两侧均剪去一半权重：左侧按梯度，右侧按绝对值。',
+        title: '为什么平均梯度不是剪枝的好依据？',
+        text: '梯度说明权重略微移动时损失变化多快；剪枝却把它一直移到 0。在同一层内，网络所依赖的、已经稳定的大权重梯度很小，反而最先被剪去。权重的绝对值就是它移动的距离，更能说明问题。跨层比较（比较范围：global）时梯度表现较好：始终空白的像素的权重没有梯度，也没有用处。',
+        tryIt: '两侧每层均剪去一半权重：左侧按梯度，右侧按绝对值。',
         source: '出处：LeCun、Denker、Solla 1990（第二项）；Han 等 2015（绝对值）。',
       },
       straightThrough: {

@@ -39,8 +39,8 @@ function compare(left: Stack, right: Stack, kind: string, view: ViewName): void 
 /** Both by minimum and maximum, one grid for a whole layer, as the article has it. */
 const grid = (scheme: string, bits: number) =>
   newCard('quantize', { scheme, weights: bits, granularity: 'tensor', calibrate: 'min-max' });
-const halfPruned = (criterion = 'magnitude') =>
-  newCard('prune', { criterion, sparsity: 0.5, scope: 'layer' });
+const mostlyPruned = () => newCard('prune', { sparsity: 0.6 });
+const halfPruned = (criterion: string) => newCard('prune', { criterion, sparsity: 0.5, scope: 'layer' });
 
 export const texts = {
   quantizer: {
@@ -52,7 +52,12 @@ export const texts = {
     Formula: Zero,
     figures: [ZeroNow, BothNow],
     tryIt: () =>
-      compare([halfPruned(), grid('article', 5)], [halfPruned(), grid('affine', 5)], 'quantize', 'masks'),
+      compare(
+        [mostlyPruned(), grid('article', 4)],
+        [mostlyPruned(), grid('affine', 4)],
+        'quantize',
+        'weights',
+      ),
   },
   gradient: {
     Formula: Criteria,

@@ -50,13 +50,13 @@ export function drawTransfer(
   context.strokeStyle = theme.line;
   context.fillStyle = theme.muted;
   context.textAlign = 'right';
-  for (let i = 0; i <= 4; ++i) {
-    const accuracy = least + ((1 - least) * i) / 4;
+  const every = least < 0.5 ? 2 : 1;
+  for (let tenth = 10; tenth >= Math.round(10 * least); tenth -= every) {
     context.beginPath();
-    context.moveTo(margin.left, y(accuracy));
-    context.lineTo(width - margin.right, y(accuracy));
+    context.moveTo(margin.left, y(tenth / 10));
+    context.lineTo(width - margin.right, y(tenth / 10));
     context.stroke();
-    context.fillText(percent(accuracy, 0), margin.left - 8, y(accuracy));
+    context.fillText(percent(tenth / 10, 0), margin.left - 8, y(tenth / 10));
   }
   context.textAlign = 'center';
   for (const length of lengths) context.fillText(String(length), x(length), height - margin.bottom + 12);
