@@ -419,11 +419,12 @@ export const en = {
       rehearsal: {
         title: 'Rehearsal',
         sentence:
-          'The source term repeats 10 % of the source’s images beside the target’s, with the source’s own last layer and equal weight.',
+          'The source term repeats the source’s images beside the target’s, through the source’s own last layer and with half the weight (λ = 0.5).',
       },
       l2sp: {
         title: 'L2-SP',
-        sentence: 'The source term pulls every weight towards its value in the source network.',
+        sentence:
+          'The source term pulls every weight towards its value in the source network (strength 0.1).',
       },
     },
     ways: {

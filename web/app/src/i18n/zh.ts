@@ -390,9 +390,9 @@ export const zh: Messages = {
     terms: {
       rehearsal: {
         title: '复习',
-        sentence: '源任务项在目标图像之外重复 10 % 的源图像，使用源任务自己的最后一层，权重相等。',
+        sentence: '源任务项在目标图像之外重复源图像，使用源任务自己的最后一层，权重减半（λ = 0.5）。',
       },
-      l2sp: { title: 'L2-SP 正则', sentence: '源任务项把每个权重拉向它在源网络中的值。' },
+      l2sp: { title: 'L2-SP 正则', sentence: '源任务项把每个权重拉向它在源网络中的值（强度 0.1）。' },
     },
     ways: {
       scratch: { title: '从头训练', sentence: '同样的层，全新的权重。' },

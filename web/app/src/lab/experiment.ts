@@ -37,7 +37,7 @@ export const sourceEpochs = 4;
 /** Few images are few steps in large batches. */
 export const batchSize = 16;
 /** A network that knows something takes smaller steps than a fresh one. */
-const rateShare = 0.4;
+const rateShare = 0.2;
 /** Of evaluating an image, beside training on it. */
 const evaluationCost = 0.25;
 

@@ -17,7 +17,7 @@ export const ranges = {
 };
 
 export interface Outcome {
-  task: Pick<Task, 'from' | 'to'>;
+  name: Task['name'];
   perClass: number;
   epochs: number;
   seed: number;
@@ -82,7 +82,7 @@ class Lab {
       const { counts } = target.info;
       const outcome: Outcome = {
         ...plan,
-        task: { from: task.from, to: task.to },
+        name: task.name,
         rate: transferRate(preset),
         source: isKnown ? 'present' : 'trained',
         split,

@@ -13,8 +13,8 @@ export const halves = 'halves';
 
 export interface Task {
   id: string;
-  from: string;
-  to: string;
+  /** In the present language. */
+  name: () => string;
   /** Why it cannot be run now. */
   missing?: string;
 }
@@ -32,29 +32,31 @@ function span(names: string[]): string {
 }
 
 function halvesTask(): Task {
-  const names = session.classNames;
-  const half = halfOf(names.length);
-  const [from, to] = [span(names.slice(0, half)), span(names.slice(half))];
+  const { classNames, datasetName } = session;
+  const half = halfOf(classNames.length);
+  const [from, to] = [span(classNames.slice(0, half)), span(classNames.slice(half))];
+  const isDigits = session.datasetId === builtInDigits.id;
   return {
     id: halves,
-    from: t.lab.classesOf(session.datasetName, from),
-    to,
-    ...(names.length < fewestClasses && { missing: t.lab.fewClasses }),
+    name: () => t.lab.fromTo(t.lab.classesOf(isDigits ? t.data.digits : datasetName, from), to),
+    ...(classNames.length < fewestClasses && { missing: t.lab.fewClasses }),
   };
 }
 
 export function allTasks(): Task[] {
-  const from = t.data.digits;
-  const isStored = (id: string) => session.stored.some((one) => one.id === id);
-  const drawings: Task = { id: own, from, to: t.data.ownDrawings };
+  const { stored } = session;
+  const toOther = (id: string, to: () => string, missing?: string): Task => ({
+    id,
+    name: () => t.lab.fromTo(t.data.digits, to()),
+    ...(missing !== undefined && { missing }),
+  });
+  const isStored = stored.some(({ id }) => id === mnist);
   return [
     halvesTask(),
-    { id: mnist, from, to: 'MNIST', ...(!isStored(mnist) && { missing: t.lab.fetchMnist }) },
-    ...drawnIds.map((id) => ({ id, from, to: t.data.drawn[id] })),
-    ownDrawings.isEnough ? drawings : { ...drawings, missing: t.lab.drawFirst },
-    ...session.stored
-      .filter(({ id }) => id !== mnist && id !== own)
-      .map(({ id, name }) => ({ id, from, to: name })),
+    toOther(mnist, () => 'MNIST', isStored ? undefined : t.lab.fetchMnist),
+    ...drawnIds.map((id) => toOther(id, () => t.data.drawn[id])),
+    toOther(own, () => t.data.ownDrawings, ownDrawings.isEnough ? undefined : t.lab.drawFirst),
+    ...stored.filter(({ id }) => id !== mnist && id !== own).map(({ id, name }) => toOther(id, () => name)),
   ];
 }
 

@@ -44,7 +44,7 @@ export function verdictOf(finals: Finals, testImages: number): Verdict | undefin
     next: next.way,
     points: 100 * (best.target - next.target),
     scratchPoints: 100 * (best.target - scratch.target),
-    isClose: best.target - next.target < certainty * error,
+    isClose: best.target - next.target <= certainty * error,
     ...(keeper && { keeper }),
   };
 }

@@ -20,10 +20,10 @@ interface Way {
   cost: number;
 }
 
-/** L(θ; target) + λ · L(θ; source), with this share of the source's images. */
-const rehearsal = { lambda: 1, rehearsal: 0.1 };
+/** L(θ; target) + λ · L(θ; source). Tried: with λ = 1, or a tenth of the images, mostly less of the source was kept. */
+const rehearsal = { lambda: 0.5 };
 /** The pull towards the source's weights. */
-const l2sp = { l2sp: 0.01 };
+const l2sp = { l2sp: 0.1 };
 
 export const ways: Record<WayName, Way> = {
   scratch: { options: () => ({ mode: 'structure' }), cost: 1 },
