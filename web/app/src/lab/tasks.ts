@@ -1,6 +1,6 @@
 // From which data to which: the choices of the lab, and how they are opened.
 
-import type { Dataset, DatasetInfo, DatasetSource, Engine } from 'espalier';
+import type { Dataset, DatasetInfo, DatasetSource, Engine, SubsetOptions } from 'espalier';
 import { drawnIds } from '../data/drawn';
 import { ownDrawings } from '../data/own-drawings.svelte';
 import { builtInDigits } from '../datasets';
@@ -78,20 +78,33 @@ export async function openTask(
   if (id === halves) {
     const classes = dataset.info.classNames.map((_, i) => i);
     const half = halfOf(classes.length);
-    const source = await dataset.subset({ classes: classes.slice(0, half) });
     const target = await dataset.subset({ classes: classes.slice(half), perClass, seed });
+    const source = await dataset.subset({ classes: classes.slice(0, half) });
     return { source, target, newHead: true, isKnown: false };
   }
-  const whole = await engine.loadDataset(await needed(id));
-  const target = await whole.subset({ perClass, seed });
-  void whole.dispose();
+  const target = await someOf(await engine.loadDataset(await needed(id)), { perClass, seed });
   const isKnown = session.datasetId === builtInDigits.id;
   const source = isKnown
     ? await dataset.subset({})
     : await engine.loadDataset(await needed(builtInDigits.id));
-  checkSize(source.info, target.info);
+  const [from, to] = [sizeOf(source.info), sizeOf(target.info)];
+  if (from !== to) {
+    for (const unused of [source, target]) void unused.dispose().catch(() => {});
+    throw new PageError(t.lab.otherSize(from, to));
+  }
   return { source, target, newHead: id !== mnist, isKnown };
 }
+
+/** In place of the whole dataset. */
+async function someOf(whole: Dataset, options: SubsetOptions): Promise<Dataset> {
+  try {
+    return await whole.subset(options);
+  } finally {
+    void whole.dispose().catch(() => {});
+  }
+}
+
+const sizeOf = ({ channels, height, width }: DatasetInfo): string => t.units.size(channels, height, width);
 
 async function needed(id: string): Promise<DatasetSource> {
   if (id === own && ownDrawings.isEnough) {
@@ -101,9 +114,4 @@ async function needed(id: string): Promise<DatasetSource> {
   const source = await session.sourceOf(id);
   if (!source) throw new PageError(t.notices.loadAgain(id));
   return source;
-}
-
-function checkSize(source: DatasetInfo, target: DatasetInfo): void {
-  const size = ({ channels, height, width }: DatasetInfo) => t.units.size(channels, height, width);
-  if (size(source) !== size(target)) throw new PageError(t.lab.otherSize(size(source), size(target)));
 }

@@ -10,7 +10,12 @@ export function firstRange(): { readonly now: { name: string; range: Range } | u
     const [name] = await weightNames(model);
     if (name === undefined) return undefined;
     const { data } = await model.tensor(name);
-    return { name, range: { low: Math.min(...data), high: Math.max(...data) } };
+    const range = { low: Infinity, high: -Infinity };
+    for (const value of data) {
+      range.low = Math.min(range.low, value);
+      range.high = Math.max(range.high, value);
+    }
+    return { name, range };
   });
   return {
     get now() {
