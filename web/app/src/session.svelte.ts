@@ -209,7 +209,7 @@ class Session {
     const kept = await this.#keeper.open((one) => this.#isWanted(one));
     if (!kept) return false;
     try {
-      const source = await this.#sourceOf(kept.datasetId);
+      const source = await this.sourceOf(kept.datasetId);
       if (!source) return false;
       await this.#takeUp(kept, source);
       this.say('info', kept.state === 'finished' ? t.notices.restored : t.notices.resumed);
@@ -272,7 +272,7 @@ class Session {
   async #openFirst(): Promise<void> {
     const id = this.settings.dataset;
     try {
-      const source = await this.#sourceOf(id);
+      const source = await this.sourceOf(id);
       if (source) return await this.#change(id, source);
       this.say('info', t.notices.notStored(id));
     } catch (error) {
@@ -282,7 +282,8 @@ class Session {
     await this.#change(builtInDigits.id, drawnDigits);
   }
 
-  async #sourceOf(id: string): Promise<DatasetSource | undefined> {
+  /** Where the data of this name come from; nothing, if this browser does not have them. */
+  async sourceOf(id: string): Promise<DatasetSource | undefined> {
     if (id === builtInDigits.id) return drawnDigits;
     if (isDrawn(id)) return { kind: 'files', files: await drawnDatasets[id](), name: id };
     const files = await readStored(id).catch(() => undefined);
@@ -806,7 +807,7 @@ class Session {
 
   useStored(id: string): Promise<void> {
     return this.#inOrder(async () => {
-      const source = await this.#sourceOf(id);
+      const source = await this.sourceOf(id);
       if (!source) throw new PageError(t.notices.loadAgain(id));
       await this.#change(id, source);
     }, false);

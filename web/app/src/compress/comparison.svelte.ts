@@ -124,6 +124,10 @@ class Comparison {
   load(stack: Stack): void {
     this.#edit({ right: stack });
   }
+  /** Two compressions against each other. */
+  compare(left: Stack, right: Stack): void {
+    this.#edit({ left, right });
+  }
 
   undo(): void {
     this.#go(this.#undo.undo(this.stacks));

@@ -1,5 +1,6 @@
 // Which step of the first minute is on show. Who has closed the guide, or has been through it, does not see it again.
 
+import { goTo } from '../go-to';
 import { steps, type Step } from './steps';
 
 const key = 'espalier:guide';
@@ -33,10 +34,7 @@ class Guide {
 
   /** To where the step is about. */
   show(): void {
-    const place = this.step && document.querySelector<HTMLElement>(this.step.selector);
-    if (!place) return;
-    place.scrollIntoView({ block: 'center' });
-    place.focus({ preventScroll: true });
+    if (this.step) goTo(this.step.selector);
   }
 }
 

@@ -230,6 +230,7 @@ export const en = {
       'Draw a digit, or choose a test image: its probabilities and feature maps follow the training.',
       'Choose a layer of the network to see what it makes of the image.',
       'Drop dataset files or a saved model (.safetensors) anywhere on the page.',
+      'Learn explains what is on the screen, and sets the controls to try it. The transfer lab compares four ways to learn a task with what another one has taught.',
       'In every picture brown is negative, green is positive and the colour of the page is zero.',
     ],
     keys: 'Keys',
@@ -403,6 +404,146 @@ export const en = {
     density: 'Not 0',
     why: 'Why',
     microseconds: 'µs',
+  },
+  lab: {
+    title: 'Transfer lab',
+    note: 'What one task is worth to another',
+    about:
+      'A network that knows a source task learns a target task from few images, in four ways. Which one learns it best, and which one still knows the source afterwards?',
+    task: 'From and to',
+    fromTo: (from: string, to: string) => `${from} → ${to}`,
+    classesOf: (data: string, classes: string) => `${data}, ${classes}`,
+    perClass: 'Images of each class',
+    term: 'Source term',
+    terms: {
+      rehearsal: {
+        title: 'Rehearsal',
+        sentence:
+          'The source term repeats the source’s images beside the target’s, through the source’s own last layer and with half the weight (λ = 0.5).',
+      },
+      l2sp: {
+        title: 'L2-SP',
+        sentence:
+          'The source term pulls every weight towards its value in the source network (strength 0.1).',
+      },
+    },
+    ways: {
+      scratch: { title: 'From scratch', sentence: 'The same layers with fresh weights.' },
+      parameters: {
+        title: 'Parameters',
+        sentence: 'Starts with the source’s weights, and trains all of them.',
+      },
+      frozen: {
+        title: 'Frozen convolutions',
+        sentence:
+          'Starts with the source’s weights, and trains the last layers only: those after the convolutions, or the very last where there are none.',
+      },
+      term: {
+        title: 'With the source term',
+        sentence: 'Starts with the source’s weights, trains all of them, and keeps the source in mind.',
+      },
+    },
+    run: 'Run',
+    pauses: 'Training on the page stands still meanwhile.',
+    fewClasses: 'This needs data of four or more classes: choose others under Data.',
+    fetchMnist: 'MNIST is not stored in this browser: fetch it under Data first.',
+    drawFirst: 'Draw your own classes first, under “Your own classes” below the drawing pad.',
+    otherSize: (source: string, target: string) =>
+      `The source has images of ${source}, the target of ${target}; both must be the same.`,
+    opening: 'Opening the data',
+    learningSource: 'Stage 1 of 2: a small network learns the source',
+    learningTarget: (way: string, epochs: number) =>
+      plural(epochs, {
+        one: `Stage 2 of 2: ${way}, 1 epoch`,
+        other: `Stage 2 of 2: ${way}, ${epochs} epochs`,
+      }),
+    done: (share: string, left: string) => `${share}, ${left} left in this stage`,
+    curves: (task: string) => `Accuracy on the target over epochs: ${task}`,
+    measured: (split: 'validation' | 'test', count: string, test: string) =>
+      `Curves: the target’s ${count} ${split} images, none of which was trained on. Table: its ${test} test images, and the source’s; from scratch there was nothing to forget.`,
+    alike: (seed: string, perClass: string, batch: number, rate: string) =>
+      `All four: seed ${seed}, ${perClass} images of each class, batches of ${batch}, a constant learning rate of ${rate}. So a longer training begins with the steps of a shorter one, and the points of a curve are one training.`,
+    presentSource: (accuracy: string) =>
+      `The source is the network of this page: ${accuracy} of the source’s test images right.`,
+    trainedSource: (epochs: number, accuracy: string) =>
+      `The source is a small network, trained on the source alone for ${epochs} epochs: ${accuracy} of its test images right.`,
+    atTheEnd: 'Test accuracy at the end',
+    way: 'Way',
+    target: 'Target',
+    before: 'Source before',
+    after: 'Source after',
+    forgotten: 'Forgotten, points',
+    quoted: (way: string) => `“${way}”`,
+    best: (way: string, next: string, points: string) =>
+      `Best at the target: ${way}, ${points} points ahead of ${next}.`,
+    close: (way: string, next: string, points: string, images: string) =>
+      `Best at the target: ${way}, but only ${points} points ahead of ${next}: too few to tell on ${images} images.`,
+    overScratch: (points: string) => `That is ${points} points more than from scratch.`,
+    keeper: (way: string, points: string) => `The source is forgotten least by ${way}, ${points} points.`,
+    forgotNothing: (way: string) => `${way} has forgotten nothing of the source.`,
+  },
+  learn: {
+    title: 'Learn',
+    note: 'Half a minute each, about what is on the screen',
+    tryIt: 'Try it',
+    now: 'On the screen now',
+    side: (side: string, name: string, accuracy: string, bytes: string) =>
+      `${side}, ${name}: ${accuracy} of the test images, ${bytes}`,
+    difference: (points: string, file: string) => `Right against left: ${points} points. File: ${file}.`,
+    floor: 'Floor',
+    round: 'Round',
+    drawn: (tensor: string, low: string, high: string, bits: string) =>
+      `${tensor}: xmin = ${low}, xmax = ${high}; ${bits}`,
+    staircase: (quantizer: string) => `${quantizer}: the levels above, the error below, from xmin to xmax`,
+    errors: 'Errors of evenly spread numbers, in steps between levels',
+    quantizerName: 'Quantizer',
+    worst: 'Worst',
+    mean: 'Mean',
+    meanSquare: 'Mean square',
+    ratio: 'Floor / round',
+    times: (times: string) => `${times}×`,
+    zeroNow: (bits: string, tensor: string, value: string) =>
+      `With ${bits} and the range of ${tensor}, the article’s quantizer turns 0 into ${value}.`,
+    fileNow: (packed: string, file: string) =>
+      `The right network takes ${packed} B in memory, without a coder, and ${file} B in its file.`,
+    texts: {
+      quantizer: {
+        title: 'Floor or round?',
+        text: 'A quantizer keeps a few evenly spaced levels. The source article’s floors, from xmax downwards: every number moves in the same direction, up to a whole step. Rounding takes the nearest level, in either direction, so errors cancel in a sum. The drawings and errors are of numbers spread evenly over a layer’s range.',
+        tryIt: '4 bits on both sides: the article’s scheme left, affine right.',
+        source: 'Jacob et al. 2018, integer-arithmetic-only inference.',
+      },
+      zero: {
+        title: 'Why must zero be exact?',
+        text: 'Padding is made of zeros, ReLU gives zeros, and a pruned weight is 0. If 0 is not a level, all of them become the same small wrong number, always with the same sign. Affine quantization moves its levels so that 0 is one of them. The article’s levels hang from xmax and meet 0 only by luck.',
+        tryIt: '60 % of the weights pruned and 4 bits on both sides: article left, affine right.',
+        source: 'Jacob et al. 2018, section 2.1.',
+      },
+      gradient: {
+        title: 'Why are average gradients a weak guide for pruning?',
+        text: 'A gradient says how fast the loss changes while a weight moves a little; pruning moves it all the way to 0. Within a layer, a large and settled weight that the network leans on has a small one, and goes first. Its magnitude, the way that it moves, says more. Across layers (Compare: global) gradients do better: weights of pixels that are always blank have none, and no use.',
+        tryIt: 'Half of each layer’s weights pruned: by gradient left, by magnitude right.',
+        source: 'LeCun, Denker and Solla 1990 (the second term); Han et al. 2015 (magnitude).',
+      },
+      straightThrough: {
+        title: 'What does straight-through mean?',
+        text: 'A quantizer is a staircase: its slope is 0 nearly everywhere, so no gradient comes through. Training computes with the quantized weights all the same, and passes their gradient straight on to the exact weights behind them, as if the slope were 1. Those move until one changes its level. Heal trains so.',
+        tryIt: '2 bits on both sides, healed on the right.',
+        source: 'Bengio, Léonard and Courville 2013.',
+      },
+      sharing: {
+        title: 'What do sharing and coding do to a file?',
+        text: 'With sharing, a layer keeps a few values, and each weight only says which. Pruning makes one of them, 0, very frequent. An entropy coder gives short codes to what is frequent, so the file shrinks towards the entropy of those numbers.',
+        tryIt: '16 values on both sides, 70 % of the weights pruned before on the right.',
+        source: 'Han, Mao and Dally 2016 (Deep Compression).',
+      },
+      transfer: {
+        title: 'What does a source term do?',
+        text: 'A network that learns a new task forgets the old one. Beside the target’s loss L, the source term R counts how far the weights θ leave the source: by rehearsing some of its images, or by the distance from its weights. λ says how much that counts. The lab measures what it does for the target, and what is forgotten.',
+        tryIt: 'Opens the transfer lab with rehearsal: press Run there.',
+        source: 'Robins 1995 (rehearsal); Li, Grandvalet and Davoine 2018 (L2-SP).',
+      },
+    },
   },
   exports: {
     title: 'Take it with you',
