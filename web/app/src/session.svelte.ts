@@ -59,6 +59,8 @@ export interface Notice {
   text: string;
   /** What the engine said, which speaks English whatever the language of the page. */
   english?: string;
+  /** What the text speaks of, to go there. */
+  address?: string;
 }
 export interface Download {
   id: string;
@@ -896,8 +898,8 @@ class Session {
     this.notices = this.notices.filter((notice) => notice.id !== id);
   }
 
-  say(kind: Notice['kind'], text: string, english = ''): void {
-    const notice = { id: ++this.#noticeId, kind, text, english };
+  say(kind: Notice['kind'], text: string, english = '', address = ''): void {
+    const notice = { id: ++this.#noticeId, kind, text, english, address };
     const others = this.notices.filter((old) => old.text !== text || old.english !== english);
     this.notices = [...others, notice].slice(-3);
     if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
@@ -905,7 +907,7 @@ class Session {
 
   report(error: unknown): void {
     if (error instanceof EspalierError && error.code === 'crashed') return void this.#recover();
-    if (error instanceof PageError) return this.say('error', error.message);
+    if (error instanceof PageError) return this.say('error', error.message, '', error.address);
     const text = error instanceof Error ? error.message : String(error);
     this.say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
   }

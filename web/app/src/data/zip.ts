@@ -18,12 +18,19 @@ const endBytes = 22;
 const maxComment = 0xffff;
 const [stored, deflated] = [0, 8];
 
-export async function unzip({ name, data }: NamedBlob): Promise<NamedBlob[]> {
+/** `wanted`: which of the names are unpacked. */
+export async function unzip(
+  { name, data }: NamedBlob,
+  wanted = (names: string[]) => names,
+): Promise<NamedBlob[]> {
   try {
     const entries = await directory(data);
     const files = entries.filter((entry) => !entry.name.endsWith('/') && !isHidden(entry.name));
+    const names = wanted(files.map((entry) => entry.name));
     const unpacked: NamedBlob[] = [];
-    for (const entry of files) unpacked.push({ name: entry.name, data: await unpack(data, entry) });
+    for (const entry of files) {
+      if (names.includes(entry.name)) unpacked.push({ name: entry.name, data: await unpack(data, entry) });
+    }
     return unpacked;
   } catch {
     throw new PageError(t.notices.zipDamaged(name));

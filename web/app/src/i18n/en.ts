@@ -185,7 +185,7 @@ export const en = {
     download: (name: string, size: string) => `Download ${name}, ${size}`,
     fromFiles: (size: string) => `From your files, ${size}.`,
     files:
-      'Have the files? Drop them anywhere on the page: IDX files (MNIST and its relatives), CIFAR-10’s binary batches, a NumPy archive (.npz), or pictures in one folder for each class, also as a ZIP. They stay on this device.',
+      'Have the files? Drop them anywhere on the page: IDX files (MNIST and its relatives), CIFAR-10’s binary batches, a NumPy archive (.npz), or pictures in one folder for each class. Archives (ZIP, tar) are unpacked. They stay on this device.',
     choose: 'Choose files',
     chooseFolder: 'Choose a folder',
     input: 'Dataset files',
@@ -204,6 +204,9 @@ export const en = {
       mnist: '70,000 handwritten digits, 28 × 28.',
       'fashion-mnist': '70,000 pictures of clothes, 28 × 28. Harder than digits.',
       kmnist: '70,000 handwritten Japanese characters of ten kinds, 28 × 28.',
+      'cifar-10': '60,000 colour pictures of animals and vehicles, 32 × 32. Much harder than digits.',
+      'emnist-letters':
+        '145,600 handwritten letters, 28 × 28. The archive has all of EMNIST; only the letters are kept.',
     },
     /** What the labels mean, where the files do not say, by the dataset's id. */
     classNames: {
@@ -220,6 +223,7 @@ export const en = {
         'Bag',
         'Boot',
       ],
+      'cifar-10': ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'],
     } as Record<string, string[]>,
   },
   help: {
@@ -456,6 +460,7 @@ export const en = {
     noRoom: (name: string) => `${name} is in use, but this browser would not store it for the next visit.`,
     noEngine: 'The engine could not be started in this browser.',
     zipDamaged: (file: string) => `${file} cannot be unpacked: it is damaged, or no ZIP archive.`,
+    tarDamaged: (file: string) => `${file} cannot be unpacked: it is damaged, or no tar archive.`,
     npzNoPair: (file: string, arrays: string) =>
       `${file} needs an array of labels for each array of images; it has ${arrays || 'no arrays'}.`,
     npzCounts: (file: string, images: string, labels: string) =>
@@ -476,6 +481,8 @@ export const en = {
     noCanvas: 'This browser has no 2D canvas.',
     notFetched: (name: string, reason: string) =>
       `${name} could not be downloaded (${reason}). You can drop its files on this page instead.`,
+    archiveNotFetched: (name: string, reason: string) =>
+      `${name} could not be downloaded (${reason}). Many hosts let no other page read their files: download this file yourself and drop it on this page.`,
     offline: (name: string) =>
       `You are offline, so ${name} could not be downloaded. You can drop its files on this page instead.`,
     answered: (status: number) => `it answered ${status}`,

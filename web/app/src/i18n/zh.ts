@@ -176,7 +176,7 @@ export const zh: Messages = {
     download: (name, size) => `下载 ${name}，${size}`,
     fromFiles: (size) => `来自您的文件，${size}。`,
     files:
-      '已有文件？请拖放到页面任意位置：IDX 文件（MNIST 及同类）、CIFAR-10 二进制文件、NumPy 压缩包（.npz），或每个类别一个文件夹的图片（也可为 ZIP）。文件不会离开此设备。',
+      '已有文件？请拖放到页面任意位置：IDX 文件（MNIST 及同类）、CIFAR-10 二进制文件、NumPy 压缩包（.npz），或每个类别一个文件夹的图片。压缩包（ZIP、tar）会自动解开。文件不会离开此设备。',
     choose: '选择文件',
     chooseFolder: '选择文件夹',
     input: '数据集文件',
@@ -195,10 +195,13 @@ export const zh: Messages = {
       mnist: '70,000 个手写数字，28 × 28。',
       'fashion-mnist': '70,000 张服饰图片，28 × 28。比数字更难。',
       kmnist: '70,000 个手写日文字符，共十种，28 × 28。',
+      'cifar-10': '60,000 张动物和交通工具的彩色图片，32 × 32。比数字难得多。',
+      'emnist-letters': '145,600 个手写字母，28 × 28。压缩包含整个 EMNIST，只保留字母。',
     },
     classNames: {
       shapes: ['圆形', '正方形', '三角形', '菱形', '星形', '十字', '箭头', '心形'],
       'fashion-mnist': ['T 恤', '裤子', '套衫', '连衣裙', '外套', '凉鞋', '衬衫', '运动鞋', '包', '短靴'],
+      'cifar-10': ['飞机', '汽车', '鸟', '猫', '鹿', '狗', '青蛙', '马', '船', '卡车'],
     },
   },
   help: {
@@ -427,6 +430,7 @@ export const zh: Messages = {
     noRoom: (name) => `${name} 正在使用，但此浏览器未能为下次访问保存它。`,
     noEngine: '引擎无法在此浏览器中启动。',
     zipDamaged: (file) => `${file} 无法解压：文件已损坏，或不是 ZIP 压缩包。`,
+    tarDamaged: (file) => `${file} 无法解包：文件已损坏，或不是 tar 归档。`,
     npzNoPair: (file, arrays) =>
       `${file} 中每个图像数组都需要一个标签数组；其中有：${arrays || '没有数组'}。`,
     npzCounts: (file, images, labels) => `${file} 中 ${images} 的图像数与 ${labels} 的标签数不同。`,
@@ -441,6 +445,8 @@ export const zh: Messages = {
     noPicture: (file) => `${file} 不是此浏览器能读取的图片。`,
     noCanvas: '此浏览器不支持二维画布。',
     notFetched: (name, reason) => `${name} 无法下载（${reason}）。您可以将其文件拖放到此页面。`,
+    archiveNotFetched: (name, reason) =>
+      `${name} 无法下载（${reason}）。许多网站不允许其他网页读取其文件：请自行下载以下文件，再将它拖放到此页面。`,
     offline: (name) => `您已离线，无法下载 ${name}。您可以将其文件拖放到此页面。`,
     answered: (status) => `服务器返回 ${status}`,
     damaged: (file) => `${file} 在传输中损坏`,
