@@ -1,6 +1,6 @@
 // Two compressions of the network that trains, side by side: what is on the wall, in the footer and in the views.
 
-import { EspalierError, type Evaluation, type PassProgress } from 'espalier';
+import { EspalierError, type Evaluation, type Model, type PassProgress } from 'espalier';
 import { session } from '../session.svelte';
 import type { Card, Stack } from './stack';
 import { changed, describe, freshStack, fromText, moved, newCard, toText, without } from './stack';
@@ -277,6 +277,18 @@ class Comparison {
     if (code === 'crashed') session.report(cause);
     else if (error instanceof CardError) this.error = { card: error.card, text: error.message };
     else session.report(error);
+  }
+
+  /** The model after the first cards of the right side, for views that try something on it. */
+  async modelBefore({ id }: Card): Promise<Model | undefined> {
+    const results = await this.#resultsOfNow();
+    const { right } = this.stacks;
+    const before = right.slice(
+      0,
+      right.findIndex((card) => card.id === id),
+    );
+    const { signal } = new AbortController();
+    return results?.modelOf(before, { signal, quick: true, onProgress: () => {} });
   }
 
   // ── The address ──────────────────────────────────────────────────────────────────────────────

@@ -78,6 +78,11 @@ export class Results {
     return this.#version;
   }
 
+  /** The model after a stack. */
+  async modelOf(stack: Stack, watch: Watch): Promise<Model> {
+    return (await this.#modelOf(stack, watch)).model;
+  }
+
   /** The model after the stack; `skipped`: without a card that trains. */
   async #modelOf(stack: Stack, { signal, quick, onProgress }: Watch): Promise<{ key: string; model: Model }> {
     let key = this.#version;
