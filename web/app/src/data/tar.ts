@@ -2,6 +2,7 @@
 
 import { t } from '../i18n/index.svelte';
 import { PageError } from '../page-error';
+import { decompressed } from './decompress';
 import type { NamedBlob } from './source';
 
 interface Header {
@@ -15,17 +16,20 @@ const blockBytes = 512;
 const keptBytes = 4 * 2 ** 20;
 
 export async function untar({ name, data }: NamedBlob): Promise<NamedBlob[]> {
+  const blocks = new Blocks(await unpacked(data));
   try {
-    return await filesOf(new Blocks(await unpacked(data)));
+    return await filesOf(blocks);
   } catch {
     throw new PageError(t.notices.tarDamaged(name));
+  } finally {
+    blocks.close();
   }
 }
 
 async function unpacked(data: Blob): Promise<ReadableStream<Uint8Array>> {
   const [first, second] = new Uint8Array(await data.slice(0, 2).arrayBuffer());
   const isGzip = first === 0x1f && second === 0x8b;
-  return isGzip ? data.stream().pipeThrough(new DecompressionStream('gzip')) : data.stream();
+  return isGzip ? decompressed(data, 'gzip') : data.stream();
 }
 
 async function filesOf(blocks: Blocks): Promise<NamedBlob[]> {
@@ -70,6 +74,11 @@ class Blocks {
 
   constructor(stream: ReadableStream<Uint8Array>) {
     this.#reader = stream.getReader();
+  }
+
+  /** What comes after is not unpacked. */
+  close(): void {
+    void this.#reader.cancel().catch(() => {});
   }
 
   async take(size: number): Promise<Uint8Array> {

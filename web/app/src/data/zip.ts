@@ -2,6 +2,7 @@
 
 import { t } from '../i18n/index.svelte';
 import { PageError } from '../page-error';
+import { decompressed } from './decompress';
 import type { NamedBlob } from './source';
 
 interface Entry {
@@ -73,5 +74,5 @@ async function unpack(data: Blob, { method, size, at }: Entry): Promise<Blob> {
   const packed = data.slice(begin, begin + size);
   if (method === stored) return packed;
   if (method !== deflated || packed.size !== size) throw new Error('method');
-  return new Response(packed.stream().pipeThrough(new DecompressionStream('deflate-raw'))).blob();
+  return new Response(decompressed(packed, 'deflate-raw')).blob();
 }
