@@ -160,7 +160,7 @@ test('the archive of EMNIST gives its letters, and they stand upright', async ()
   const line = (letter: number) =>
     Uint8Array.from({ length: 784 }, (_, i) => (Math.floor(i / 28) === 1 + letter ? 255 : 0));
   await drop(page, [{ name: 'gzip.zip', bytes: emnistArchive(52, line) }]);
-  await expect.poll(() => page.getByTestId('probabilities').innerText()).toMatch(/^a$[^]*^z$/m);
+  await expect.poll(() => page.getByTestId('probabilities').innerText()).toMatch(/^a$/m);
   await expect.poll(() => page.url()).toContain('dataset=emnist-letters');
   await openData();
   expect(await dataSentence()).toBe(

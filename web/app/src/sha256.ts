@@ -1,6 +1,8 @@
 // SHA-256 (FIPS 180-4) of what arrives piece by piece: the browser's own wants everything at once, which archives of
 // half a gigabyte should not have to be.
 
+import { Pace } from './pace';
+
 const blockBytes = 64;
 
 /** The first 32 bits of the fractional part of a root of the first primes. */
@@ -102,12 +104,18 @@ export async function sha256(data: Blob): Promise<string> {
   return hash.digest();
 }
 
-/** What a stream has, as it comes. Not every browser iterates streams itself. */
+const pieceBytes = 2 ** 18;
+
+/** What a stream has, with rests, however fast and however much at once it comes. Not every browser iterates streams itself. */
 export async function* pieces(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader();
+  const pace = new Pace();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    yield value;
+    for (let at = 0; at < value.length; at += pieceBytes) {
+      yield value.subarray(at, at + pieceBytes);
+      await pace.rest();
+    }
   }
 }

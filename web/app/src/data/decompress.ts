@@ -1,10 +1,11 @@
 // Browsers unpack on the thread that asks for it, as much as they are given at once. So they are given little, with a
 // rest now and then: the page stays quick while a large archive is unpacked.
 
+import { Pace } from '../pace';
+
 const readBytes = 2 ** 20;
 /** What hardly shrank takes a millisecond; zeros become a thousand times as many, and take a few more. */
 const pieceBytes = 2 ** 14;
-const workMs = 8;
 
 export function decompressed(data: Blob, format: CompressionFormat): ReadableStream<Uint8Array> {
   const { readable, writable } = new DecompressionStream(format);
@@ -15,14 +16,12 @@ export function decompressed(data: Blob, format: CompressionFormat): ReadableStr
 }
 
 async function feed(data: Blob, writer: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
-  let began = performance.now();
+  const pace = new Pace();
   for (let from = 0; from < data.size; from += readBytes) {
     const bytes = new Uint8Array(await data.slice(from, from + readBytes).arrayBuffer());
     for (let at = 0; at < bytes.length; at += pieceBytes) {
       await writer.write(bytes.subarray(at, at + pieceBytes));
-      if (performance.now() - began < workMs) continue;
-      await new Promise((resolve) => setTimeout(resolve));
-      began = performance.now();
+      await pace.rest();
     }
   }
   await writer.close();
