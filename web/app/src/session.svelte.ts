@@ -11,6 +11,7 @@ import {
   type Evaluation,
   type Model,
   type ModelInspection,
+  type Pipeline,
   type SplitName,
   type Tensor,
   type Training,
@@ -93,6 +94,8 @@ class Session {
   downloading = $state.raw<Download>();
 
   modelName = $state('');
+  /** Goes up when a model's file is opened. */
+  openedModels = $state(0);
   inspection = $state.raw<ModelInspection>();
   weightsHash = $state('');
 
@@ -185,6 +188,11 @@ class Session {
   /** Whether the settings alone make these weights: one training from fresh ones. */
   get isRepeatable(): boolean {
     return this.trainings === 1 && this.phase !== 'ready';
+  }
+
+  /** Which passes made the network that was opened, as long as it is not trained further. */
+  get pipeline(): Pipeline | undefined {
+    return this.trainings === 0 ? this.#model?.pipeline : undefined;
   }
 
   /** Whether a digit can be drawn for this dataset. */
@@ -760,7 +768,7 @@ class Session {
   /** Whatever was dropped or chosen: one model, or the files of a dataset. */
   async open(files: NamedBlob[]): Promise<void> {
     if (files.length === 0) return;
-    const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
+    const models = files.filter(({ name }) => /\.(safetensors|espalier|onnx)$/i.test(name));
     const [model] = models;
     if (model && files.length > 1) {
       return this.say('error', t.notices.oneModel);
@@ -781,6 +789,7 @@ class Session {
       );
     }
     await this.#adopt(model, model.spec.name ?? file.name);
+    this.openedModels += 1;
     this.history.clear();
     this.historyVersion += 1;
     this.applied = { ...$state.snapshot(this.settings), preset: this.modelName };

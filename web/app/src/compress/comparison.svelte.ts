@@ -68,6 +68,7 @@ class Comparison {
   #endedAt = 0;
   #cost = 0;
   #evaluatedAt = 0;
+  #openedModels = 0;
 
   /** Whether a side's figures are those of what is on the wall. */
   isMeasured(side: SideName): boolean {
@@ -157,6 +158,11 @@ class Comparison {
 
   /** Called when the weights have changed. */
   follow(): void {
+    // What was opened may be compressed already, and is shown as it is.
+    if (session.openedModels !== this.#openedModels) {
+      this.#openedModels = session.openedModels;
+      return this.#edit({ left: [], right: freshStack() });
+    }
     if (session.phase !== 'training') return this.#request(false);
     const wait = Math.max(followEveryMs, this.#cost / followingShare);
     if (this.#latest.isBusy || document.hidden || performance.now() - this.#endedAt < wait) return;
@@ -248,7 +254,7 @@ class Comparison {
     const wall = this.wall;
     if (!wall) return undefined;
     const old = this.#results;
-    this.#results = await Results.of(engine, model, version, dataset, wall);
+    this.#results = await Results.of(engine, model, version, dataset, wall, session.pipeline);
     // Views may still be reading from them.
     setTimeout(() => old?.dispose(), 2000);
     return this.#results;

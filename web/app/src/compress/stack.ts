@@ -33,7 +33,11 @@ export function toStep({ kind, options }: Card): PassStep {
   return { pass, ...(toPass?.(options) ?? options) };
 }
 
-export const toPipeline = (stack: Stack): Pipeline => ({ passes: activeCards(stack).map(toStep) });
+/** `before`: what made the model that the stack starts from. */
+export const toPipeline = (stack: Stack, before: Pipeline = { passes: [] }): Pipeline => ({
+  ...before,
+  passes: [...before.passes, ...activeCards(stack).map(toStep)],
+});
 
 /** Passes that no card stands for are left out. */
 export function fromPipeline({ passes }: Pipeline): Stack {

@@ -233,7 +233,7 @@ export const en = {
     hints: [
       'Draw a digit, or choose a test image: its probabilities and feature maps follow the training.',
       'Choose a layer of the network to see what it makes of the image.',
-      'Drop dataset files or a saved model (.safetensors) anywhere on the page.',
+      'Drop dataset files or a saved model (.safetensors, .espalier, .onnx) anywhere on the page.',
       'In every picture brown is negative, green is positive and the colour of the page is zero.',
     ],
     keys: 'Keys',
