@@ -138,6 +138,29 @@ test('the address keeps the stack', async () => {
   expect(await read.text('right-name')).toBe('Right: 50 % pruned, 3 bits, affine');
 });
 
+test('a layer has bits of its own, which the address and the recipe keep', async () => {
+  const { page, read } = playground;
+  await press('quantize', 'Bits', 'End');
+  const coarse = await figures();
+  await card('quantize').getByText('More').click();
+  await card('quantize').getByRole('combobox', { name: 'fc' }).selectOption('8 bits');
+  await settled(page);
+  const mixed = await figures();
+  expect(mixed.bytes).toBeGreaterThan(coarse.bytes + 4000);
+  expect(await read.text('right-name')).toBe('Right: bits by layer, affine');
+  await expect.poll(() => page.url()).toContain('right=prune;quantize,weights=1,layerBits=fc:8');
+  await page.reload();
+  await read.untilState(/Trained/);
+  await settled(page);
+  expect(await figures()).toEqual(mixed);
+  await page.getByRole('button', { name: 'Download' }).click();
+  expect(await page.getByTestId('command').innerText()).toContain('"weights": "1,fc=8"');
+  await page.keyboard.press('Escape');
+  await card('quantize').getByText('More').click();
+  await card('quantize').getByRole('combobox', { name: 'fc' }).selectOption('as all');
+  await expect.poll(figures).toEqual(coarse);
+});
+
 test('what the engine refuses is said on its card', async () => {
   const { page } = playground;
   await press('quantize', 'Bits', 'End');

@@ -3,8 +3,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { deflateRawSync, deflateSync } from 'node:zlib';
+import { deflateSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { bytesOf, cifarArchive, crc32, emnistArchive, tar, zip } from './archives';
 import { draw, drop, openPlayground, type Playground, type TestFile } from './playground';
 
 let playground: Playground;
@@ -16,48 +17,6 @@ afterEach(async () => {
   await playground.close();
   expect(playground.problems).toEqual([]);
 });
-
-const bytesOf = (text: string) => new Uint8Array(Buffer.from(text, 'latin1'));
-
-function crc32(bytes: Uint8Array): number {
-  let crc = ~0;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; ++bit) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return ~crc >>> 0;
-}
-
-/** Every other file deflated, the others stored. */
-function zip(files: TestFile[]): Uint8Array {
-  const parts: Buffer[] = [];
-  const directory: Buffer[] = [];
-  let at = 0;
-  for (const [i, { name, bytes }] of files.entries()) {
-    const plain = Buffer.from(bytes as Uint8Array);
-    const packed = i % 2 ? plain : deflateRawSync(plain);
-    const fields = Buffer.alloc(26);
-    fields.writeUInt16LE(20, 0);
-    fields.writeUInt16LE(i % 2 ? 0 : 8, 4);
-    fields.writeUInt32LE(crc32(plain), 10);
-    fields.writeUInt32LE(packed.length, 14);
-    fields.writeUInt32LE(plain.length, 18);
-    fields.writeUInt16LE(Buffer.byteLength(name), 22);
-    const rest = Buffer.alloc(14);
-    rest.writeUInt32LE(at, 10);
-    const local = Buffer.concat([bytesOf('PK\x03\x04'), fields, Buffer.from(name), packed]);
-    directory.push(Buffer.concat([bytesOf('PK\x01\x02\x14\x00'), fields, rest, Buffer.from(name)]));
-    parts.push(local);
-    at += local.length;
-  }
-  const central = Buffer.concat(directory);
-  const end = Buffer.alloc(18);
-  end.writeUInt16LE(files.length, 4);
-  end.writeUInt16LE(files.length, 6);
-  end.writeUInt32LE(central.length, 8);
-  end.writeUInt32LE(at, 12);
-  return Buffer.concat([...parts, central, bytesOf('PK\x05\x06'), end]);
-}
 
 function npy(descr: string, shape: number[], values: ArrayBufferView): Uint8Array {
   const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${shape.join(', ')},), }`;
@@ -184,6 +143,57 @@ test('CIFAR-10’s binary batches train', async () => {
   expect(await read.state()).toMatch(/Training/);
 });
 
+test('the archive of CIFAR-10 is a dataset as it is, and the same one as its batches', async () => {
+  const { page } = playground;
+  await drop(page, [{ name: 'cifar-10-binary.tar.gz', bytes: cifarArchive(20) }]);
+  await expect.poll(() => page.getByTestId('probabilities').innerText()).toContain('airplane');
+  await expect.poll(() => page.url()).toContain('dataset=cifar-10');
+  await openData();
+  expect(await dataSentence()).toBe(
+    'In use: 92 training, 8 validation and 20 test images of 3 × 32 × 32 in 10 classes.',
+  );
+});
+
+test('the archive of EMNIST gives its letters, and they stand upright', async () => {
+  const { page } = playground;
+  // A line from top to bottom, which lies on its side in the file.
+  const line = (letter: number) =>
+    Uint8Array.from({ length: 784 }, (_, i) => (Math.floor(i / 28) === 1 + letter ? 255 : 0));
+  await drop(page, [{ name: 'gzip.zip', bytes: emnistArchive(52, line) }]);
+  await expect.poll(() => page.getByTestId('probabilities').innerText()).toMatch(/^a$/m);
+  await expect.poll(() => page.url()).toContain('dataset=emnist-letters');
+  await openData();
+  expect(await dataSentence()).toBe(
+    'In use: 286 training, 26 validation and 52 test images of 1 × 28 × 28 in 26 classes.',
+  );
+  await page.keyboard.press('Escape');
+  const thumbnail = page.getByRole('button', { name: /^Test image 1:/ }).locator('canvas');
+  const isUpright = () =>
+    thumbnail.evaluate((element) => {
+      const { width, height } = element as HTMLCanvasElement;
+      const context = (element as HTMLCanvasElement).getContext('2d');
+      if (!context || !width) return undefined;
+      const { data } = context.getImageData(0, 0, width, height);
+      // Along a line nothing changes; across it, much does.
+      let [down, across] = [0, 0];
+      for (let y = 1; y < height; ++y) {
+        for (let x = 1; x < width; ++x) {
+          const at = 4 * (y * width + x);
+          down += Math.abs((data[at] ?? 0) - (data[at - 4 * width] ?? 0));
+          across += Math.abs((data[at] ?? 0) - (data[at - 4] ?? 0));
+        }
+      }
+      return down === 0 && across > 0;
+    });
+  await expect.poll(isUpright).toBe(true);
+});
+
+test('a tar of pictures in folders trains, too', async () => {
+  const { page, read } = playground;
+  await drop(page, [{ name: 'colours.tar', bytes: tar(pictures(colors, 12)) }]);
+  await expect.poll(() => read.probabilities()).toHaveLength(3);
+});
+
 for (const [name, classes, names] of [
   ['Letters', 26, /^[A-Z]$/m],
   ['Shapes', 8, /^circle$/m],
@@ -243,6 +253,19 @@ describe('what is wrong gets one sentence, and training goes on', () => {
     'an archive that is cut off': [
       [{ name: 'a.zip', bytes: zip(pictures(colors, 2)).subarray(0, -60) }],
       /a\.zip cannot be unpacked/,
+    ],
+    'a tar that is none': [[{ name: 'a.tgz', bytes: 'no archive' }], /a\.tgz cannot be unpacked/],
+    'a tar that is cut off': [
+      [{ name: 'a.tar', bytes: tar(pictures(colors, 2)).subarray(0, -1500) }],
+      /a\.tar cannot be unpacked/,
+    ],
+    'a tar without its end': [
+      [{ name: 'a.tar', bytes: tar(pictures(colors, 2)).subarray(0, -1024) }],
+      /a\.tar cannot be unpacked/,
+    ],
+    'a gzipped tar that is cut off': [
+      [{ name: 'cifar-10-binary.tar.gz', bytes: cifarArchive(10).subarray(0, -400) }],
+      /cifar-10-binary\.tar\.gz cannot be unpacked/,
     ],
     'NumPy images without labels': [
       [{ name: 'a.npz', bytes: zip([x]) }],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { violations } from './axe';
+import { save as saveFile } from './downloads';
 import { openPlayground, settled, type Playground } from './playground';
 import { repository } from './server';
 
@@ -28,12 +29,7 @@ afterAll(async () => {
   expect(playground.problems).toEqual([]);
 });
 
-async function save(title: string): Promise<{ name: string; bytes: Buffer }> {
-  const { page } = playground;
-  const button = page.getByRole('button', { name: `Download ${title}` });
-  const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
-  return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
-}
+const save = (title: string) => saveFile(playground.page, title);
 
 test('the compact file has exactly the bytes of the footer', async () => {
   const { name, bytes } = await save('Compact file, .espalier');

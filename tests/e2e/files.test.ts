@@ -1,17 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { drop, openPlayground, type Playground } from './playground';
-import { repository } from './server';
+import { exportSide } from './downloads';
+import { hasMnist, mnist } from './mnist';
+import { drop, openPlayground, settled, type Playground } from './playground';
 
-const folder = join(process.env.ESPALIER_DATA ?? join(repository, '../shared/data'), 'mnist');
-const mnist = [
-  'train-images-idx3-ubyte.gz',
-  'train-labels-idx1-ubyte.gz',
-  't10k-images-idx3-ubyte.gz',
-  't10k-labels-idx1-ubyte.gz',
-].map((name) => join(folder, name));
-const hasMnist = mnist.every((file) => existsSync(file));
 const isLong = process.env.ESPALIER_LONG === '1';
 
 let playground: Playground;
@@ -57,6 +49,17 @@ describe('wrong files are named in a sentence, and training goes on', () => {
       { name: 'train-labels-idx1-ubyte', bytes: labels },
     ],
     'a model that is none': [{ name: 'model.safetensors', bytes: 'not a model at all' }],
+    'an .espalier file that is none': [{ name: 'model.espalier', bytes: 'not a model at all' }],
+    'an ONNX file that is none': [{ name: 'model.onnx', bytes: 'not a model at all' }],
+    'an empty model': [{ name: 'model.onnx', bytes: '' }],
+    'labels for other images': [
+      { name: 'train-images-idx3-ubyte', bytes: images },
+      { name: 'train-labels-idx1-ubyte', bytes: idx(59, 3, 12).labels },
+    ],
+    'a model and a dataset': [
+      { name: 'a.espalier', bytes: 'x' },
+      { name: 'train-labels-idx1-ubyte', bytes: labels },
+    ],
     'two models': [
       { name: 'a.safetensors', bytes: 'x' },
       { name: 'b.safetensors', bytes: 'y' },
@@ -161,6 +164,45 @@ test('a saved model gives the same predictions after a reload', async () => {
 
   await page.getByRole('button', { name: 'Train on' }).click();
   await read.untilState(/Training/);
+});
+
+test('a compressed network is opened from .espalier and ONNX, and refused when it is cut off or altered', async () => {
+  playground = await openPlayground({ hash: '#epochs=2&right=prune,sparsity=0.5;quantize,weights=8' });
+  const { page, read } = playground;
+  await read.untilState(/Trained/);
+  await settled(page);
+  const accuracy = await read.number('accuracy');
+  const compact = await exportSide(page, 'Compact file, .espalier');
+  const onnx = await exportSide(page, 'For ONNX Runtime, .onnx');
+  const floats = await exportSide(page, 'For Python, .safetensors');
+  const altered = (bytes: Buffer) => bytes.map((byte, i) => (i === bytes.length >> 1 ? byte ^ 0x55 : byte));
+  const wrong = {
+    'cut.espalier': compact.bytes.subarray(0, -20),
+    'altered.espalier': altered(compact.bytes),
+    'cut.onnx': onnx.bytes.subarray(0, onnx.bytes.length >> 1),
+    'cut.safetensors': floats.bytes.subarray(0, -20),
+  };
+  for (const [name, bytes] of Object.entries(wrong)) {
+    await drop(page, [{ name, bytes }]);
+    expect(await read.notice(), name).toMatch(/.{20,}[.!?]$/s);
+    expect(await read.state(), name).toMatch(/Trained/);
+    await page.getByRole('button', { name: 'Dismiss' }).click();
+    await expect.poll(() => page.getByTestId('notice').count()).toBe(0);
+  }
+  for (const { name, bytes } of [onnx, compact]) {
+    await drop(page, [{ name, bytes }]);
+    await page
+      .getByTestId('notice')
+      .filter({ hasText: `${name} is loaded` })
+      .waitFor();
+    await read.untilState(/Loaded/);
+    await settled(page);
+    // What was compressed before is not compressed again.
+    expect(await read.text('right-name')).toBe('Right: Not compressed yet');
+    expect(await read.number('accuracy'), name).toBeCloseTo(accuracy, 5);
+    expect(await read.number('changed'), name).toBe(0);
+  }
+  expect(await read.number('bytes')).toBe(compact.bytes.length);
 });
 
 test('a model for other images is refused, and training goes on', async () => {

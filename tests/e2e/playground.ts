@@ -1,6 +1,6 @@
 // The page as its visitors use it: what can be read, and what can be done.
 
-import type { Page } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import { openBrowser, type Opened, type Options } from './browser';
 import { serve, type Site } from './server';
 
@@ -14,6 +14,8 @@ export interface OpenOptions extends Options {
   /** Of the page, in the folder; default: the playground. */
   path?: string;
   hash?: string;
+  /** Before the page is opened. */
+  prepare?: (context: BrowserContext) => Promise<unknown>;
 }
 
 /** Opens the built page with a new browser profile. */
@@ -21,11 +23,13 @@ export async function openPlayground({
   isolated,
   path = '',
   hash = '',
+  prepare,
   ...options
 }: OpenOptions = {}): Promise<Playground> {
   const site: Site = await serve({ isolated: isolated ?? true });
   const opened = await openBrowser(options);
   const url = `${site.url}${path}${hash}`;
+  await prepare?.(opened.context);
   await opened.page.goto(url);
   return {
     ...opened,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { violations } from './axe';
 import { longestTask } from './main-thread';
-import { draw, openPlayground, type Playground } from './playground';
+import { draw, openPlayground, settled, type Playground } from './playground';
 
 let playground: Playground;
 afterEach(async () => {
@@ -37,6 +37,41 @@ describe('axe finds nothing', () => {
         await page.getByRole('button', { name: 'Help and shortcuts' }).click();
         expect(await violations(page)).toEqual([]);
       });
+
+      test(`${colorScheme}, ${width} wide: every view and dialog of a compressed network`, async () => {
+        playground = await openPlayground({
+          colorScheme,
+          width,
+          height,
+          reducedMotion: 'reduce',
+          hash: '#epochs=3&right=prune,sparsity=0.5;quantize,weights=4,layerBits=fc:8',
+        });
+        const { page, read } = playground;
+        await read.untilState(/Trained/);
+        await settled(page);
+        for (const tab of await page.getByRole('tab').all()) {
+          await tab.click();
+          await page.waitForTimeout(300);
+          expect(await violations(page), await tab.innerText()).toEqual([]);
+        }
+        await page.getByRole('button', { name: /^Choose an image/ }).focus();
+        await page.keyboard.press('Enter');
+        await page.getByRole('img', { name: /^Difference, conv1/ }).waitFor();
+        expect(await violations(page)).toEqual([]);
+        await page.keyboard.press('Escape');
+        await page.getByRole('button', { name: 'Download', exact: true }).click();
+        expect(await violations(page)).toEqual([]);
+        await page.keyboard.press('Escape');
+        // A notice with an address.
+        await page.context().route(/^https:/, (route) => route.abort());
+        await page.getByRole('button', { name: 'Change data' }).click();
+        await page.getByRole('button', { name: /^Download CIFAR-10,/ }).click();
+        await page.getByTestId('notice').getByRole('link').waitFor();
+        await page.keyboard.press('Escape');
+        expect(await violations(page)).toEqual([]);
+        // The browser itself reports the requests that were cut.
+        playground.problems.length = 0;
+      }, 120_000);
     }
   }
 });

@@ -75,6 +75,57 @@ test('layers are shown as they run, with their time', async () => {
   await expect.poll(() => rows.first().locator('td').nth(4).innerText()).toMatch(/^[\d.]+/);
 });
 
+test('calibration shows the ranges of all methods, and dragging an end the error live', async () => {
+  const { page } = playground;
+  await choose('Calibration');
+  const rows = view().locator('tbody tr');
+  await expect.poll(() => rows.count(), { timeout: 20_000 }).toBe(4);
+  await view().getByText('in 128 training images').waitFor();
+  const row = async (name: string) => {
+    const texts = await rows.filter({ hasText: name }).locator('td').allInnerTexts();
+    const [, high = NaN] = /to ([\d.e-]+)/.exec(texts[0] ?? '') ?? [];
+    const [clipping = NaN, rounding = NaN, sum = NaN] = texts.slice(2).map(parseFloat);
+    return { high: Number(high), clipping, rounding, sum };
+  };
+  const [all, least] = [await row('min-max'), await row('mse')];
+  // Nothing is clipped, and no range has less error than the one that was searched for it.
+  expect(all.clipping).toBe(0);
+  // Rounding of evenly spread numbers costs a twelfth of the squared step; half of these are 0, which costs nothing.
+  expect(all.rounding).toBeGreaterThan(0);
+  expect(all.rounding).toBeLessThan((all.high / 255) ** 2 / 12);
+  for (const method of ['min-max', 'percentile', 'entropy'])
+    expect(least.sum).toBeLessThanOrEqual((await row(method)).sum * 1.02);
+  expect(await rows.filter({ hasText: 'in use' }).innerText()).toMatch(/^mse/);
+
+  const end = view().getByRole('slider', { name: 'Upper end of the range' });
+  await end.press('Home');
+  await expect.poll(() => rows.count()).toBe(5);
+  const own = await row('your range');
+  expect(own.high).toBeLessThan(all.high / 100);
+  expect(own.clipping).toBeGreaterThan(100 * least.sum);
+  expect(await end.getAttribute('aria-valuetext')).toMatch(/mean squared error [\d.e-]+$/);
+  // The engine quantizes with it.
+  const accuracy = () => playground.read.number('accuracy');
+  await settled(page);
+  const clipped = await accuracy();
+  expect(page.url()).toMatch(/ranges=relu1:0:[\d.e-]+/);
+  const box = await view()
+    .getByRole('img', { name: /^Calibration/ })
+    .boundingBox();
+  const grip = await end.boundingBox();
+  await page.mouse.move(grip!.x + grip!.width / 2, grip!.y + grip!.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(box!.x + 0.9 * box!.width, grip!.y + 20, { steps: 6 });
+  await page.mouse.up();
+  await settled(page);
+  expect((await row('your range')).high).toBeCloseTo(0.9 * all.high, 1);
+  expect(await accuracy()).toBeGreaterThan(clipped + 10);
+  await view().getByRole('button', { name: 'Back to the measured range' }).click();
+  await expect.poll(() => rows.count()).toBe(4);
+  expect(page.url()).not.toContain('ranges=');
+  await settled(page);
+});
+
 test('the difference of the confusion matrices has no sum: every image is still answered', async () => {
   await choose('Confusion');
   const sum = (rows: string[][]) => rows.reduce((total, row) => total + Number(row[2]), 0);

@@ -812,6 +812,38 @@ TEST(QuantizePass, pruned_weights_stay_pruned) {
   }
 }
 
+TEST(QuantizePass, takes_ranges_that_are_given_and_measures_the_others) {
+  const auto quantized = [](const json& options) {
+    PassContext context = trained().context();
+    finish(kQuantizePass.start(context, options));
+    return std::move(context.model);
+  };
+  const auto grid = [](const Model& model, std::string_view name) {
+    for (const Node& node : model.graph.nodes) {
+      if (node.name != name) continue;
+      const real* value = model.parameters.value.data();
+      return Grid{value[node.parameters[0].offset], value[node.parameters[1].offset]};
+    }
+    ADD_FAILURE() << name;
+    return Grid{};
+  };
+  const auto measured = quantized({{"images", 64}});
+  const auto given = quantized({{"images", 64}, {"ranges", "relu=0:2.55,con*=-1:1.55"}});
+  EXPECT_FLOAT_EQ(grid(*given, "relu_quantize").scale, real(0.01));
+  EXPECT_EQ(grid(*given, "relu_quantize").offset, 0);
+  EXPECT_FLOAT_EQ(grid(*given, "conv2_quantize").scale, real(0.01));
+  EXPECT_EQ(grid(*given, "conv2_quantize").offset, 100);
+  for (const char* name : {"input_quantize", "tanh_quantize"}) {
+    EXPECT_EQ(grid(*given, name).scale, grid(*measured, name).scale) << name;
+    EXPECT_EQ(grid(*given, name).offset, grid(*measured, name).offset) << name;
+  }
+}
+
+TEST(QuantizePass, writes_ranges_into_pipelines_only_where_some_are_given) {
+  EXPECT_FALSE(kQuantizePass.complete(json::object()).contains("ranges"));
+  EXPECT_EQ(kQuantizePass.complete({{"ranges", "relu=0:3"}}).at("ranges"), "relu=0:3");
+}
+
 TEST(QuantizePass, refuses_what_makes_no_sense) {
   struct Refused {
     json options;
@@ -829,6 +861,13 @@ TEST(QuantizePass, refuses_what_makes_no_sense) {
       {{{"weights", "float"}, {"bytes", 5000}}, "bytes", "float"},
       {{{"activations", "6"}}, "activations", "float, 8, 4"},
       {{{"calibrate", "median"}}, "calibrate", "entropy"},
+      {{{"ranges", "relu=3"}}, "ranges", "layer=lowest:highest"},
+      {{{"ranges", "relu=1:3"}}, "ranges", "0 between"},
+      {{{"ranges", "relu=0:0"}}, "ranges", "0 between"},
+      {{{"ranges", "relu=0:3x"}}, "ranges", "layer=lowest:highest"},
+      {{{"ranges", "relu=nan:3"}}, "ranges", "0 between"},
+      {{{"ranges", "norm=0:3"}}, "ranges", "input, relu, conv2, tanh"},
+      {{{"ranges", "relu=0:3"}, {"activations", "float"}}, "ranges", "stay float"},
       {{{"images", 0}}, "images", "1"},
       {{{"sheme", "affine"}}, "sheme", ""},
   };

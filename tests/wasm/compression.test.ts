@@ -427,6 +427,7 @@ describe('the catalogue', () => {
       granularity: true,
       group_size: true,
       calibrate: true,
+      ranges: true,
       images: true,
       qat: true,
       distillation: true,

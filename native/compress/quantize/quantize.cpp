@@ -5,6 +5,7 @@
 // Jacob et al. 2018 (fake quantization), Esser et al. 2020 (learned step sizes). Biases stay float.
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "compress/finetune.h"
@@ -30,6 +31,7 @@ struct QuantizeOptions {
   std::string granularity = "channel";
   int group_size = 32;
   std::string calibrate = "mse";
+  std::string ranges;
   int images = 1024;
   int qat = 0;
   bool learned = true;
@@ -52,6 +54,10 @@ constexpr ConfigField kFields[] = {
      "tensor, channel, group"},
     {"group_size", "Weights of a group", member<&QuantizeOptions::group_size>, 1, 1 << 20},
     {"calibrate", "How ranges are chosen", member<&QuantizeOptions::calibrate>, 0, 0, kRangeMethods},
+    {"ranges",
+     "Ranges of features that are given instead of measured, by the layer that makes them, or \"input\": "
+     "\"conv1=0:6.5,fc*=-2:2\"; empty: all are measured",
+     member<&QuantizeOptions::ranges>},
     {"images", "Training images that the ranges of features are measured on",
      member<&QuantizeOptions::images>, 1, 1e6},
     {"qat", "Epochs of quantization-aware training", member<&QuantizeOptions::qat>, 0, 1e6},
@@ -136,6 +142,48 @@ WeightBits weight_bits(const Graph& graph, const QuantizeOptions& options) {
 
 int activation_bits(const QuantizeOptions& options) { return std::max(parse_bits(options.activations), 0); }
 
+// The range of the features that a layer, or several ("fc*"), gives.
+struct GivenRange {
+  std::string pattern;
+  Range range;
+};
+
+std::vector<GivenRange> given_ranges(const std::string& text) {
+  constexpr double kMost = 1e30;
+  std::vector<GivenRange> given;
+  if (text.empty()) return given;
+  for (const std::string& part : split_list(text)) {
+    const std::size_t equals = part.find('=');
+    const char* low_text = equals == std::string::npos ? "" : part.c_str() + equals + 1;
+    char* end = nullptr;
+    const double low = std::strtod(low_text, &end);
+    const bool has_low = end != low_text && *end == ':';
+    const char* high_text = has_low ? end + 1 : "";
+    const double high = std::strtod(high_text, &end);
+    const bool has_both = has_low && end != high_text && *end == '\0';
+    if (!has_both || !(low >= -kMost && low <= 0 && high >= 0 && high <= kMost && low < high)) {
+      fail("ranges", "has \"" + part +
+                         "\"; write layer=lowest:highest with 0 between them or at one end, as in "
+                         "\"conv1=0:6.5\"");
+    }
+    given.push_back({part.substr(0, equals), {low, high}});
+  }
+  return given;
+}
+
+// Of the model whose features are quantized.
+void check_ranges(const Graph& graph, std::span<const GivenRange> given) {
+  const std::vector<int> values = quantized_values(graph);
+  for (const GivenRange& one : given) {
+    const auto names = [&](int value) { return names_layer(one.pattern, value_name(graph, value)); };
+    if (std::any_of(values.begin(), values.end(), names)) continue;
+    std::string known;
+    for (const int value : values) known += (known.empty() ? "" : ", ") + value_name(graph, value);
+    fail("ranges",
+         "names \"" + one.pattern + "\", whose features are not quantized; those of " + known + " are");
+  }
+}
+
 void check(const PassContext& context, const QuantizeOptions& options) {
   const Graph& graph = context.model->graph;
   if (is_quantized(graph)) {
@@ -148,6 +196,12 @@ void check(const PassContext& context, const QuantizeOptions& options) {
     fail("weights", "and activations are both float, so there is nothing to quantize");
   }
   if (options.bytes > 0 && none) fail("bytes", "needs quantized weights; do not set weights to float");
+  if (const std::vector<GivenRange> given = given_ranges(options.ranges); !given.empty()) {
+    if (activation_bits(options) == 0) {
+      fail("ranges", "are of features, which stay float; set activations to 8 or 4");
+    }
+    check_ranges(options.fold ? fold_batch_norm(*context.model)->graph : graph, given);
+  }
   if (activation_bits(options) > 0) check_calibration_images(context.dataset);
   if (options.qat > 0 && context.dataset.train.count() == 0) {
     throw Error(ErrorCode::kData, context.dataset.name,
@@ -196,10 +250,14 @@ std::string bits_note(const Graph& graph) {
 
 // Puts the ranges into the fake_quantize layers; returns what the report says about them.
 std::string set_ranges(Model& model, const Graph& before, std::span<const int> values,
-                       std::span<const Histogram> histograms, int bits, RangeMethod method) {
+                       std::span<const Histogram> histograms, int bits, RangeMethod method,
+                       std::span<const GivenRange> given) {
   std::string note;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const Range range = choose_range(histograms[i], bits, method);
+    Range range = choose_range(histograms[i], bits, method);
+    for (const GivenRange& one : given) {
+      if (names_layer(one.pattern, value_name(before, values[i]))) range = one.range;
+    }
     const std::array<real, 2> ends{static_cast<real>(range.low), static_cast<real>(range.high)};
     const Grid grid = kAffine.fit(ends, bits, RangeMethod::kMinMax);
     const std::string name = quantizer_name(before, values[i]);
@@ -261,7 +319,8 @@ Work run(PassContext& context, QuantizeOptions options) {
     co_await observe(*model, context, options.images, values, histograms);
     const bool learned = options.learned && options.qat > 0;
     model = rewritten(*model, quantized_spec(graph, search.weights, feature_bits, learned));
-    report.notes.emplace_back("ranges", set_ranges(*model, graph, values, histograms, feature_bits, method));
+    report.notes.emplace_back("ranges", set_ranges(*model, graph, values, histograms, feature_bits, method,
+                                                   given_ranges(options.ranges)));
   }
   context.model = std::move(model);
   co_await evaluate_model(*context.model, context, report.accuracy_after);
@@ -296,7 +355,10 @@ nlohmann::json defaults() {
 nlohmann::json complete(const nlohmann::json& given) {
   QuantizeOptions options;
   read_config(kFields, given, &options);
-  return write_config(kFields, &options);
+  nlohmann::json complete = write_config(kFields, &options);
+  // Files carry their pipeline: what says nothing takes no bytes in them.
+  if (options.ranges.empty()) complete.erase("ranges");
+  return complete;
 }
 
 }  // namespace

@@ -7,11 +7,13 @@ export interface CatalogueFile {
   sha256: string;
 }
 export interface CatalogueDataset {
-  id: 'mnist' | 'fashion-mnist' | 'kmnist';
+  id: 'mnist' | 'fashion-mnist' | 'kmnist' | 'cifar-10' | 'emnist-letters';
   name: string;
   /** Folders that hold all files; tried in order, file by file. */
   mirrors: string[];
   files: CatalogueFile[];
+  /** Its files are archives, of which these are kept. */
+  members?: RegExp;
   /** Of letters that every language writes the same; other names are in i18n. */
   classNames?: string[];
 }
@@ -109,7 +111,40 @@ export const catalogue: readonly CatalogueDataset[] = [
       },
     ],
   },
+  {
+    id: 'cifar-10',
+    name: 'CIFAR-10',
+    mirrors: [
+      'https://www.cs.toronto.edu/~kriz/',
+      'https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/',
+    ],
+    files: [
+      {
+        name: 'cifar-10-binary.tar.gz',
+        bytes: 170_052_171,
+        sha256: 'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd',
+      },
+    ],
+    members: /(^|\/)(data|test)_batch(_\d)?\.bin$/i,
+  },
+  {
+    id: 'emnist-letters',
+    name: 'EMNIST letters',
+    mirrors: ['https://biometrics.nist.gov/cs_links/EMNIST/'],
+    files: [
+      {
+        name: 'gzip.zip',
+        bytes: 561_753_746,
+        sha256: 'fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e',
+      },
+    ],
+    members: /(^|\/)emnist-letters-(train|test)-(images-idx3|labels-idx1)-ubyte(\.gz)?$/i,
+  },
 ];
+
+/** Where somebody gets the first file without this page. */
+export const addressOf = ({ mirrors, files }: CatalogueDataset): string =>
+  `${mirrors[0] ?? ''}${files[0]?.name ?? ''}`;
 
 export const bytesOf = (dataset: CatalogueDataset): number =>
   dataset.files.reduce((sum, file) => sum + file.bytes, 0);

@@ -1,8 +1,10 @@
 // Fetches a catalogue dataset: mirror after mirror, with progress, checked by SHA-256.
 
-import { bytesOf, type CatalogueDataset, type CatalogueFile } from './datasets';
+import { unpackArchive } from './data/archive';
+import { addressOf, bytesOf, type CatalogueDataset, type CatalogueFile } from './datasets';
 import { t } from './i18n/index.svelte';
 import { PageError } from './page-error';
+import { pieces, Sha256 } from './sha256';
 
 export interface DownloadedFile {
   name: string;
@@ -12,6 +14,9 @@ export interface DownloadOptions {
   signal: AbortSignal;
   onProgress: (fraction: number) => void;
 }
+
+/** Pieces become a blob when they are so many bytes: browsers keep large blobs out of memory. */
+const keptBytes = 16 * 2 ** 20;
 
 export async function download(
   dataset: CatalogueDataset,
@@ -26,7 +31,10 @@ export async function download(
     before += file.bytes;
     report(0);
   }
-  return files;
+  if (!dataset.members) return files;
+  const members = (await Promise.all(files.map(unpackArchive))).flat();
+  signal.throwIfAborted();
+  return members;
 }
 
 async function fetchFile(
@@ -40,10 +48,9 @@ async function fetchFile(
     try {
       const response = await fetch(mirror + file.name, { signal, mode: 'cors', credentials: 'omit' });
       if (!response.ok) throw new PageError(t.notices.answered(response.status));
-      const data = await readAll(response, onBytes);
-      const hash = await sha256(data);
+      const { data, hash } = await readAll(response, onBytes);
       if (hash !== file.sha256) throw new PageError(t.notices.damaged(file.name));
-      return new Blob([data]);
+      return data;
     } catch (error) {
       if (signal.aborted) throw error;
       const network = error instanceof TypeError;
@@ -51,35 +58,32 @@ async function fetchFile(
       reason = `${new URL(mirror).host}: ${why}`;
     }
   }
-  throw new PageError(
-    navigator.onLine ? t.notices.notFetched(dataset.name, reason) : t.notices.offline(dataset.name),
-  );
+  if (!navigator.onLine) throw new PageError(t.notices.offline(dataset.name));
+  // Hosts of archives often let no other site read them; whoever visits them gets the file all the same.
+  if (dataset.members)
+    throw new PageError(t.notices.archiveNotFetched(dataset.name, reason), addressOf(dataset));
+  throw new PageError(t.notices.notFetched(dataset.name, reason));
 }
 
 async function readAll(
   response: Response,
   onBytes: (bytes: number) => void,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
+): Promise<{ data: Blob; hash: string }> {
+  const hash = new Sha256();
+  const blobs: Blob[] = [];
+  let kept: Uint8Array<ArrayBuffer>[] = [];
+  let keptSize = 0;
   let size = 0;
-  const reader = response.body?.getReader();
-  while (reader) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    chunks.push(value);
-    size += value.length;
+  for await (const piece of response.body ? pieces(response.body) : []) {
+    hash.add(piece);
+    kept.push(piece as Uint8Array<ArrayBuffer>);
+    keptSize += piece.length;
+    if (keptSize >= keptBytes) {
+      blobs.push(new Blob(kept));
+      [kept, keptSize] = [[], 0];
+    }
+    size += piece.length;
     onBytes(size);
   }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
-}
-
-export async function sha256(bytes: BufferSource): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { data: new Blob([...blobs, ...kept]), hash: hash.digest() };
 }

@@ -1,8 +1,8 @@
 // Which dataset somebody's files are: a known one by checksum, otherwise what their names say.
 
 import { catalogue } from './datasets';
-import { sha256 } from './download';
 import { t } from './i18n/index.svelte';
+import { sha256 } from './sha256';
 
 interface OwnFile {
   name: string;
@@ -20,7 +20,7 @@ export async function recognise(files: readonly OwnFile[]): Promise<Identity | u
   for (const { data } of files) {
     const candidates = catalogue.filter((dataset) => dataset.files.some((file) => file.bytes === data.size));
     if (candidates.length === 0 || data.size > maxHashedBytes) continue;
-    const hash = await sha256(await data.arrayBuffer());
+    const hash = await sha256(data);
     const known = candidates.find((dataset) => dataset.files.some((file) => file.sha256 === hash));
     if (known) return { id: known.id, name: known.name };
   }
@@ -29,8 +29,8 @@ export async function recognise(files: readonly OwnFile[]): Promise<Identity | u
 
 /** "emnist-letters-train-images-idx3-ubyte.gz" is "emnist-letters". */
 export function ownDataset(files: readonly OwnFile[]): Identity {
-  if (files.some(({ name }) => /data_batch|test_batch/i.test(name)))
-    return { id: 'cifar-10', name: 'CIFAR-10' };
+  const known = catalogue.find(({ members }) => members && files.some(({ name }) => members.test(name)));
+  if (known) return { id: known.id, name: known.name };
   const first = files.find(({ name }) => /train/i.test(name)) ?? files[0];
   const prefix =
     first?.name.replace(/[-_.]?(train|t10k|test|images|labels|idx\d|ubyte|gz|bin)\b.*$/i, '') ?? '';

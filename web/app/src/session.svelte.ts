@@ -11,6 +11,7 @@ import {
   type Evaluation,
   type Model,
   type ModelInspection,
+  type Pipeline,
   type SplitName,
   type Tensor,
   type Training,
@@ -59,6 +60,8 @@ export interface Notice {
   text: string;
   /** What the engine said, which speaks English whatever the language of the page. */
   english?: string;
+  /** What the text speaks of, to go there. */
+  address?: string;
 }
 export interface Download {
   id: string;
@@ -91,6 +94,8 @@ class Session {
   downloading = $state.raw<Download>();
 
   modelName = $state('');
+  /** Goes up when a model's file is opened. */
+  openedModels = $state(0);
   inspection = $state.raw<ModelInspection>();
   weightsHash = $state('');
 
@@ -183,6 +188,11 @@ class Session {
   /** Whether the settings alone make these weights: one training from fresh ones. */
   get isRepeatable(): boolean {
     return this.trainings === 1 && this.phase !== 'ready';
+  }
+
+  /** Which passes made the network that was opened, as long as it is not trained further. */
+  get pipeline(): Pipeline | undefined {
+    return this.trainings === 0 ? this.#model?.pipeline : undefined;
   }
 
   /** Whether a digit can be drawn for this dataset. */
@@ -759,7 +769,7 @@ class Session {
   /** Whatever was dropped or chosen: one model, or the files of a dataset. */
   async open(files: NamedBlob[]): Promise<void> {
     if (files.length === 0) return;
-    const models = files.filter(({ name }) => /\.safetensors$/i.test(name));
+    const models = files.filter(({ name }) => /\.(safetensors|espalier|onnx)$/i.test(name));
     const [model] = models;
     if (model && files.length > 1) {
       return this.say('error', t.notices.oneModel);
@@ -780,6 +790,7 @@ class Session {
       );
     }
     await this.#adopt(model, model.spec.name ?? file.name);
+    this.openedModels += 1;
     this.history.clear();
     this.historyVersion += 1;
     this.applied = { ...$state.snapshot(this.settings), preset: this.modelName };
@@ -897,8 +908,8 @@ class Session {
     this.notices = this.notices.filter((notice) => notice.id !== id);
   }
 
-  say(kind: Notice['kind'], text: string, english = ''): void {
-    const notice = { id: ++this.#noticeId, kind, text, english };
+  say(kind: Notice['kind'], text: string, english = '', address = ''): void {
+    const notice = { id: ++this.#noticeId, kind, text, english, address };
     const others = this.notices.filter((old) => old.text !== text || old.english !== english);
     this.notices = [...others, notice].slice(-3);
     if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
@@ -906,7 +917,7 @@ class Session {
 
   report(error: unknown): void {
     if (error instanceof EspalierError && error.code === 'crashed') return void this.#recover();
-    if (error instanceof PageError) return this.say('error', error.message);
+    if (error instanceof PageError) return this.say('error', error.message, '', error.address);
     const text = error instanceof Error ? error.message : String(error);
     this.say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
   }

@@ -604,6 +604,8 @@ export interface QuantizeOptions {
   group_size?: number;
   /** How ranges are chosen from the numbers. */
   calibrate?: 'min-max' | 'percentile' | 'mse' | 'entropy';
+  /** Ranges of features that are given instead of measured: "conv1=0:6.5,fc*=-2:2". */
+  ranges?: string;
   /** Training images to calibrate on. */
   images?: number;
   /** Epochs of quantization-aware training. */

@@ -4,6 +4,7 @@
 import type { Catalog, PassName } from 'espalier';
 import { percent } from '../format';
 import { t } from '../i18n/index.svelte';
+import { fromPassText, toPassText } from './by-layer';
 
 export type CardKind = 'prune' | 'quantize' | 'share' | 'factorize' | 'distil' | 'heal';
 export type Value = number | string | boolean;
@@ -26,6 +27,8 @@ export type Knob = KnobBase &
     /** `choices`: those of the engine's own table, unless given. */
     | { control: 'choice'; choices?: readonly string[] }
     | { control: 'switch' }
+    /** Bits, layer by layer. */
+    | { control: 'layers' }
   );
 
 export interface Kind {
@@ -39,6 +42,8 @@ export interface Kind {
   isIdle?: (options: Options) => boolean;
   /** What the pass takes, where that is not what the knobs say. */
   toPass?: (options: Options) => Record<string, unknown>;
+  /** The other way round, for what is not of the same name. */
+  fromPass?: (step: Record<string, unknown>) => Options;
   describe: (options: Options) => string;
 }
 
@@ -47,10 +52,23 @@ const bits = (value: number): string => t.stack.bits(value);
 const whole = (value: number): string => String(value);
 const isPattern = (granularity: Value | undefined): boolean => /^\d+:\d+$/.test(String(granularity));
 
-/** Pipelines have bits as text, because there may be some for each layer. */
-const withTextualBits = (options: Options): Options => ({ ...options, weights: String(options.weights) });
+/** Pipelines have bits as text, because there may be some for each layer: "4,conv1=8". */
+function withTextualBits({ layerBits, ranges, ...options }: Options): Options {
+  const general = options.weights === floatBits ? 'float' : String(options.weights);
+  const weights = layerBits ? `${general},${toPassText(layerBits)}` : general;
+  return { ...options, weights, ...(ranges && { ranges: toPassText(ranges) }) };
+}
+function fromTextualBits({ weights, ranges }: Record<string, unknown>): Options {
+  const text = typeof weights === 'string' ? weights : '';
+  const general = text.split(',').find((part) => !part.includes('=')) ?? '';
+  return {
+    ...(general && { weights: general === 'float' ? floatBits : Number(general) }),
+    layerBits: fromPassText(text),
+    ranges: fromPassText(typeof ranges === 'string' ? ranges : ''),
+  };
+}
 
-function bitsOf({ scheme }: Options, catalog?: Catalog): number[] {
+export function bitsOf({ scheme }: Options, catalog?: Catalog): number[] {
   const row = catalog?.schemes.find(({ name }) => name === scheme);
   const { minBits = 1, maxBits = 8 } = row ?? {};
   const steps = Array.from({ length: maxBits - minBits + 1 }, (_, i) => maxBits - i);
@@ -93,6 +111,9 @@ export const kinds: Record<CardKind, Kind> = {
       activations: '8',
       granularity: 'channel',
       calibrate: 'mse',
+      layerBits: '',
+      /** Of features, set in the view of calibration. */
+      ranges: '',
     },
     knobs: [
       { field: 'weights', control: 'steps', values: bitsOf, format: bits },
@@ -100,10 +121,13 @@ export const kinds: Record<CardKind, Kind> = {
       { field: 'activations', control: 'choice' },
       { field: 'granularity', label: 'grid', control: 'choice' },
       { field: 'calibrate', control: 'choice' },
+      { field: 'layerBits', control: 'layers' },
     ],
-    isIdle: ({ weights }) => weights === floatBits,
+    isIdle: ({ weights, layerBits }) => weights === floatBits && !layerBits,
     toPass: withTextualBits,
-    describe: ({ weights, scheme }) => `${bits(Number(weights))}, ${scheme}`,
+    fromPass: fromTextualBits,
+    describe: ({ weights, layerBits, scheme }) =>
+      `${layerBits ? t.stack.bitsByLayer : bits(Number(weights))}, ${scheme}`,
   },
   share: {
     pass: 'quantize',

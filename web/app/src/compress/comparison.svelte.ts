@@ -1,6 +1,6 @@
 // Two compressions of the network that trains, side by side: what is on the wall, in the footer and in the views.
 
-import { EspalierError, type Evaluation, type PassProgress } from 'espalier';
+import { EspalierError, type Evaluation, type Model, type PassProgress } from 'espalier';
 import { session } from '../session.svelte';
 import type { Card, Stack } from './stack';
 import { changed, describe, freshStack, fromText, moved, newCard, toText, without } from './stack';
@@ -68,6 +68,7 @@ class Comparison {
   #endedAt = 0;
   #cost = 0;
   #evaluatedAt = 0;
+  #openedModels = 0;
 
   /** Whether a side's figures are those of what is on the wall. */
   isMeasured(side: SideName): boolean {
@@ -161,6 +162,11 @@ class Comparison {
 
   /** Called when the weights have changed. */
   follow(): void {
+    // What was opened may be compressed already, and is shown as it is.
+    if (session.openedModels !== this.#openedModels) {
+      this.#openedModels = session.openedModels;
+      return this.#edit({ left: [], right: freshStack() });
+    }
     if (session.phase !== 'training') return this.#request(false);
     const wait = Math.max(followEveryMs, this.#cost / followingShare);
     if (this.#latest.isBusy || document.hidden || performance.now() - this.#endedAt < wait) return;
@@ -252,7 +258,7 @@ class Comparison {
     const wall = this.wall;
     if (!wall) return undefined;
     const old = this.#results;
-    this.#results = await Results.of(engine, model, version, dataset, wall);
+    this.#results = await Results.of(engine, model, version, dataset, wall, session.pipeline);
     // Views may still be reading from them.
     setTimeout(() => old?.dispose(), 2000);
     return this.#results;
@@ -281,6 +287,18 @@ class Comparison {
     if (code === 'crashed') session.report(cause);
     else if (error instanceof CardError) this.error = { card: error.card, text: error.message };
     else session.report(error);
+  }
+
+  /** The model after the first cards of the right side, for views that try something on it. */
+  async modelBefore({ id }: Card): Promise<Model | undefined> {
+    const results = await this.#resultsOfNow();
+    const { right } = this.stacks;
+    const before = right.slice(
+      0,
+      right.findIndex((card) => card.id === id),
+    );
+    const { signal } = new AbortController();
+    return results?.modelOf(before, { signal, quick: true, onProgress: () => {} });
   }
 
   // ── The address ──────────────────────────────────────────────────────────────────────────────

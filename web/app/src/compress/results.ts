@@ -1,7 +1,16 @@
 // What stacks make of one set of weights. Every result is computed once and kept while it may be asked for again,
 // so that going back is instant.
 
-import type { Dataset, Engine, Evaluation, InferenceTime, Model, PackedModel, PassProgress } from 'espalier';
+import type {
+  Dataset,
+  Engine,
+  Evaluation,
+  InferenceTime,
+  Model,
+  PackedModel,
+  PassProgress,
+  Pipeline,
+} from 'espalier';
 import { kinds } from './cards';
 import { runPass } from './runtime';
 import { activeCards, toPipeline, toStep, type Card, type Stack } from './stack';
@@ -46,6 +55,7 @@ export class Results {
   readonly #wallCount: number;
   readonly #base: Model;
   readonly #version: string;
+  readonly #pipeline: Pipeline | undefined;
   /** By key, the least recently used first. */
   readonly #models = new Map<string, Model>();
   readonly #results = new Map<string, Result>();
@@ -55,7 +65,9 @@ export class Results {
     version: string,
     dataset: Dataset,
     wall: { pixels: Uint8Array; count: number },
+    pipeline: Pipeline | undefined,
   ) {
+    this.#pipeline = pipeline;
     this.#base = base;
     this.#version = version;
     this.#dataset = dataset;
@@ -63,19 +75,25 @@ export class Results {
     this.#wallCount = wall.count;
   }
 
-  /** Of a copy: the model may be trained meanwhile. */
+  /** Of a copy: the model may be trained meanwhile. `pipeline`: what made the model. */
   static async of(
     engine: Engine,
     model: Model,
     version: string,
     dataset: Dataset,
     wall: { pixels: Uint8Array; count: number },
+    pipeline?: Pipeline,
   ): Promise<Results> {
-    return new Results(await engine.loadModel(await model.save()), version, dataset, wall);
+    return new Results(await engine.loadModel(await model.save()), version, dataset, wall, pipeline);
   }
 
   get version(): string {
     return this.#version;
+  }
+
+  /** The model after a stack. */
+  async modelOf(stack: Stack, watch: Watch): Promise<Model> {
+    return (await this.#modelOf(stack, watch)).model;
   }
 
   /** The model after the stack; `skipped`: without a card that trains. */
@@ -122,7 +140,7 @@ export class Results {
     if (known) return this.#keep(known);
     const packed = await model.pack();
     const wall = await packed.predict(this.#wallPixels, this.#wallCount);
-    const notes = { labels: this.#dataset.info.classNames, pipeline: toPipeline(stack) };
+    const notes = { labels: this.#dataset.info.classNames, pipeline: toPipeline(stack, this.#pipeline) };
     const file = (await model.saveAs('espalier', notes)).bytes;
     return this.#keep({ key, model, packed, wall, file });
   }

@@ -33,7 +33,11 @@ export function toStep({ kind, options }: Card): PassStep {
   return { pass, ...(toPass?.(options) ?? options) };
 }
 
-export const toPipeline = (stack: Stack): Pipeline => ({ passes: activeCards(stack).map(toStep) });
+/** `before`: what made the model that the stack starts from. */
+export const toPipeline = (stack: Stack, before: Pipeline = { passes: [] }): Pipeline => ({
+  ...before,
+  passes: [...before.passes, ...activeCards(stack).map(toStep)],
+});
 
 /** Passes that no card stands for are left out. */
 export function fromPipeline({ passes }: Pipeline): Stack {
@@ -47,7 +51,7 @@ export function fromPipeline({ passes }: Pipeline): Stack {
       const read = isValue ? readAs(like, String(given)) : undefined;
       if (read !== undefined) options[name] = read;
     }
-    return [newCard(kind, options)];
+    return [newCard(kind, { ...options, ...kinds[kind].fromPass?.(step) })];
   });
 }
 
@@ -68,8 +72,8 @@ export function moved(stack: Stack, id: number, to: number): Stack {
   return [...rest.slice(0, to), card, ...rest.slice(to)];
 }
 
-// prune,sparsity=0.8;-quantize,weights=3: cards in order, a minus before those that are switched off, and only
-// what differs from the defaults.
+// prune,sparsity=0.8;-quantize,weights=3,layerBits=conv1:8,fc:4: cards in order, a minus before those that are switched
+// off, and only what differs from the defaults.
 
 export function toText(stack: Stack): string {
   return stack
@@ -92,7 +96,8 @@ export function fromText(text: string): Stack {
       if (kind === undefined || !Object.hasOwn(kinds, kind)) return [];
       const { defaults } = kinds[kind as CardKind];
       const options: Options = {};
-      for (const item of rest.split(',')) {
+      // What has no name goes on with the value before it.
+      for (const item of rest.split(/,(?=\w+=)/)) {
         const [name = '', value = ''] = item.split('=');
         const known = Object.hasOwn(defaults, name) ? defaults[name] : undefined;
         const read = known === undefined ? undefined : readAs(known, value);
@@ -104,7 +109,7 @@ export function fromText(text: string): Stack {
 
 function readAs(like: Value, text: string): Value | undefined {
   if (typeof like === 'boolean') return text === 'true';
-  if (typeof like === 'string') return /^[\w:.-]{1,40}$/.test(text) ? text : undefined;
+  if (typeof like === 'string') return /^[\w:.,%!~*'()-]{1,2000}$/.test(text) ? text : undefined;
   const value = Number(text);
   return text !== '' && Number.isFinite(value) ? value : undefined;
 }

@@ -1,11 +1,11 @@
-// From dropped files to a dataset: NumPy archives, pictures in folders, ZIP archives of anything, or what the engine reads
-// itself.
+// From dropped files to a dataset: NumPy archives, pictures in folders, ZIP and tar archives of anything, or what the
+// engine reads itself.
 
 import { t } from '../i18n/index.svelte';
 import { ownDataset, recognise, slug, type Identity } from '../recognise';
+import { isArchive, unpackArchive, withoutEnding } from './archive';
 import { readNpz } from './npz';
 import { isPicture, readPictures } from './pictures';
-import { unzip } from './zip';
 
 export interface NamedBlob {
   /** With the folders that it is in. */
@@ -24,8 +24,8 @@ export async function readDataset(files: NamedBlob[]): Promise<Identity & ReadDa
   const [first] = files;
   if (first && files.length === 1) {
     if (/\.npz$/i.test(first.name)) return { ...namedAfter(first.name), files: await readNpz(first) };
-    if (/\.zip$/i.test(first.name)) {
-      const inside = await unzip(first);
+    if (isArchive(first)) {
+      const inside = await unpackArchive(first);
       if (!inside.some(isPicture)) return readDataset(inside);
       const identity = namedAfter(first.name);
       return { ...identity, ...(await readPictures(inside, identity.name)) };
@@ -39,6 +39,6 @@ export async function readDataset(files: NamedBlob[]): Promise<Identity & ReadDa
 }
 
 function namedAfter(path: string): Identity {
-  const plain = path.replace(/^.*\//, '').replace(/\.(npz|zip)$/i, '');
+  const plain = withoutEnding(path.replace(/^.*\//, '')).replace(/\.npz$/i, '');
   return { id: `own-${slug(plain)}`, name: plain || t.data.own };
 }

@@ -2,6 +2,7 @@
 
 import { t } from '../i18n/index.svelte';
 import { PageError } from '../page-error';
+import { decompressed } from './decompress';
 import type { NamedBlob } from './source';
 
 interface Entry {
@@ -18,12 +19,19 @@ const endBytes = 22;
 const maxComment = 0xffff;
 const [stored, deflated] = [0, 8];
 
-export async function unzip({ name, data }: NamedBlob): Promise<NamedBlob[]> {
+/** `wanted`: which of the names are unpacked. */
+export async function unzip(
+  { name, data }: NamedBlob,
+  wanted = (names: string[]) => names,
+): Promise<NamedBlob[]> {
   try {
     const entries = await directory(data);
     const files = entries.filter((entry) => !entry.name.endsWith('/') && !isHidden(entry.name));
+    const names = wanted(files.map((entry) => entry.name));
     const unpacked: NamedBlob[] = [];
-    for (const entry of files) unpacked.push({ name: entry.name, data: await unpack(data, entry) });
+    for (const entry of files) {
+      if (names.includes(entry.name)) unpacked.push({ name: entry.name, data: await unpack(data, entry) });
+    }
     return unpacked;
   } catch {
     throw new PageError(t.notices.zipDamaged(name));
@@ -66,5 +74,5 @@ async function unpack(data: Blob, { method, size, at }: Entry): Promise<Blob> {
   const packed = data.slice(begin, begin + size);
   if (method === stored) return packed;
   if (method !== deflated || packed.size !== size) throw new Error('method');
-  return new Response(packed.stream().pipeThrough(new DecompressionStream('deflate-raw'))).blob();
+  return new Response(decompressed(packed, 'deflate-raw')).blob();
 }

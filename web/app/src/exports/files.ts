@@ -22,7 +22,7 @@ export async function saveSide(side: SideName, format: FileFormatName): Promise<
   if (!result || !row) return;
   const notes = {
     labels: session.handles?.dataset.info.classNames ?? [],
-    pipeline: toPipeline(comparison.stacks[side]),
+    pipeline: toPipeline(comparison.stacks[side], session.pipeline),
   };
   // The very bytes that the footer counts.
   const bytes = format === 'espalier' ? result.file : (await result.model.saveAs(format, notes)).bytes;

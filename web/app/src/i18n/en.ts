@@ -185,7 +185,7 @@ export const en = {
     download: (name: string, size: string) => `Download ${name}, ${size}`,
     fromFiles: (size: string) => `From your files, ${size}.`,
     files:
-      'Have the files? Drop them anywhere on the page: IDX files (MNIST and its relatives), CIFAR-10’s binary batches, a NumPy archive (.npz), or pictures in one folder for each class, also as a ZIP. They stay on this device.',
+      'Have the files? Drop them anywhere on the page: IDX files (MNIST and its relatives), CIFAR-10’s binary batches, a NumPy archive (.npz), or pictures in one folder for each class. Archives (ZIP, tar) are unpacked. They stay on this device.',
     choose: 'Choose files',
     chooseFolder: 'Choose a folder',
     input: 'Dataset files',
@@ -204,6 +204,9 @@ export const en = {
       mnist: '70,000 handwritten digits, 28 × 28.',
       'fashion-mnist': '70,000 pictures of clothes, 28 × 28. Harder than digits.',
       kmnist: '70,000 handwritten Japanese characters of ten kinds, 28 × 28.',
+      'cifar-10': '60,000 colour pictures of animals and vehicles, 32 × 32. Much harder than digits.',
+      'emnist-letters':
+        '145,600 handwritten letters, 28 × 28. The archive has all of EMNIST; only the letters are kept.',
     },
     /** What the labels mean, where the files do not say, by the dataset's id. */
     classNames: {
@@ -220,6 +223,7 @@ export const en = {
         'Bag',
         'Boot',
       ],
+      'cifar-10': ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'],
     } as Record<string, string[]>,
   },
   help: {
@@ -229,7 +233,7 @@ export const en = {
     hints: [
       'Draw a digit, or choose a test image: its probabilities and feature maps follow the training.',
       'Choose a layer of the network to see what it makes of the image.',
-      'Drop dataset files or a saved model (.safetensors) anywhere on the page.',
+      'Drop dataset files or a saved model (.safetensors, .espalier, .onnx) anywhere on the page.',
       'Learn explains what is on the screen, and sets the controls to try it. The transfer lab compares four ways to learn a task with what another one has taught.',
       'In every picture brown is negative, green is positive and the colour of the page is zero.',
     ],
@@ -301,6 +305,7 @@ export const en = {
     clear: 'Start over',
     empty: 'Nothing here: the right network is the left one.',
     more: 'More',
+    likeAll: 'as all',
     remove: (card: string) => `Remove ${card}`,
     move: (card: string) => `Move ${card}: drag, or use the arrow keys`,
     on: (card: string) => `${card} is on`,
@@ -335,10 +340,12 @@ export const en = {
     distillation: 'Teacher’s share',
     learning_rate: 'Learning rate',
     grid: 'A grid per',
+    layerBits: 'Bits by layer',
   },
   stack: {
     pruned: (share: string) => `${share} pruned`,
     bits: (bits: number) => plural(bits, { one: '1 bit', other: `${bits} bits` }),
+    bitsByLayer: 'bits by layer',
     values: (count: number) => `${count} values`,
     rank: (share: string) => `rank for ${share}`,
     distilled: (student: string) => `distilled to ${student}`,
@@ -382,6 +389,28 @@ export const en = {
       front: 'On the line, the smallest first:',
       pipeline: 'Pipeline',
       point: (name: string, bytes: string, accuracy: string) => `${name}: ${bytes}, ${accuracy}`,
+    },
+    calibration: {
+      title: 'Calibration',
+      read: 'What a layer gives for training images, on a square root, without its zeros. Features of few bits cover a range: what lies outside is clipped, what lies inside is rounded, and the wider the range, the coarser. Drag an end of it to see both errors.',
+      first: 'Quantize first: move Bits below 32, with feature bits of 8 or 4.',
+      standing: 'Shown when training stands still.',
+      method: 'Range by',
+      range: 'Range',
+      clipped: 'Clipped',
+      clipping: 'Error by clipping',
+      rounding: 'by rounding',
+      sum: 'Together',
+      own: 'your range',
+      inUse: 'in use',
+      low: 'Lower end of the range',
+      high: 'Upper end of the range',
+      end: (value: string, error: string) => `${value}, mean squared error ${error}`,
+      zeros: (share: string, images: string) =>
+        `${share} of these numbers are 0, in ${images} training images.`,
+      measured: 'Back to the measured range',
+      onlyShown: 'The engine of this page takes no given ranges, so this only shows their errors.',
+      from: (low: string, high: string) => `${low} to ${high}`,
     },
     measure: 'Measure',
     stop: 'Stop',
@@ -597,6 +626,7 @@ export const en = {
     noRoom: (name: string) => `${name} is in use, but this browser would not store it for the next visit.`,
     noEngine: 'The engine could not be started in this browser.',
     zipDamaged: (file: string) => `${file} cannot be unpacked: it is damaged, or no ZIP archive.`,
+    tarDamaged: (file: string) => `${file} cannot be unpacked: it is damaged, or no tar archive.`,
     npzNoPair: (file: string, arrays: string) =>
       `${file} needs an array of labels for each array of images; it has ${arrays || 'no arrays'}.`,
     npzCounts: (file: string, images: string, labels: string) =>
@@ -617,6 +647,8 @@ export const en = {
     noCanvas: 'This browser has no 2D canvas.',
     notFetched: (name: string, reason: string) =>
       `${name} could not be downloaded (${reason}). You can drop its files on this page instead.`,
+    archiveNotFetched: (name: string, reason: string) =>
+      `${name} could not be downloaded (${reason}). Many hosts let no other page read their files: download this file yourself and drop it on this page.`,
     offline: (name: string) =>
       `You are offline, so ${name} could not be downloaded. You can drop its files on this page instead.`,
     answered: (status: number) => `it answered ${status}`,

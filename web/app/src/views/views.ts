@@ -1,6 +1,7 @@
 // The views, in the order of their tabs. To add one, add a row, and its title and how to read it to `t.views`.
 
 import type { Component } from 'svelte';
+import CalibrationView from './CalibrationView.svelte';
 import ConfusionView from './ConfusionView.svelte';
 import FiltersView from './FiltersView.svelte';
 import LayersView from './LayersView.svelte';
@@ -14,6 +15,7 @@ export const views = {
   weights: WeightsView,
   masks: MasksView,
   layers: LayersView,
+  calibration: CalibrationView,
   confusion: ConfusionView,
   sensitivity: SensitivityView,
   pareto: ParetoView,
