@@ -48,9 +48,13 @@ class Draft {
   readonly #latest = new Latest();
 
   readonly layers: Layers = $derived.by(() => {
-    const { preset, network } = session.settings;
-    const row = session.catalog?.presets.find(({ name }) => name === preset);
-    return (network ? fromText(network) : (row?.spec.layers as Layers | undefined)) ?? [];
+    const { network } = session.settings;
+    return (network ? fromText(network) : undefined) ?? this.#preset;
+  });
+  /** The layers of the preset that it started from. */
+  readonly #preset: Layers = $derived.by(() => {
+    const row = session.catalog?.presets.find(({ name }) => name === session.settings.preset);
+    return (row?.spec.layers as Layers | undefined) ?? [];
   });
 
   /** Another network than the one that trains. */
@@ -126,7 +130,9 @@ class Draft {
   #edit(layers: Layers, about?: string): void {
     if (layers.length === 0) return;
     this.#remember(about);
-    this.#use({ preset: session.settings.preset, network: toText(layers) });
+    const text = toText(layers);
+    const network = text === toText(this.#preset) ? '' : text;
+    this.#use({ preset: session.settings.preset, network });
   }
   #choice(): Choice {
     const { preset, network } = session.settings;

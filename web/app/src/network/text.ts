@@ -11,11 +11,13 @@ const number = /^-?\d+(\.\d+)?(e-?\d+)?$/;
 
 export type FieldValue = string | number | boolean;
 
-/** What has no place in it, such as the grids of quantized weights, is left out. */
+/** Fields by name, so that equal networks have one text. What has no place in it, such as the grids of quantized weights, is left out. */
 export function toText(layers: Layers): string {
   return layers
     .map(({ type, name, ...fields }) => {
-      const items = Object.entries(fields).map(([field, value]) => `${field}=${fieldText(value)}`);
+      const items = Object.entries(fields)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([field, value]) => `${field}=${fieldText(value)}`);
       return [`${name}:${type}`, ...items.filter((item) => !item.endsWith('='))].join(',');
     })
     .join(';');
