@@ -54,8 +54,8 @@ export function moved(layers: Layers, name: string, to: number): Layers {
 export function changed(layers: Layers, name: string, field: string, value: unknown): Layers {
   return layers.map((layer) => {
     if (layer.name !== name) return layer;
-    const { [field]: _, ...others } = layer as Layer & Record<string, unknown>;
-    return (value === undefined ? others : { ...layer, [field]: value }) as Layer;
+    const fields = Object.entries({ ...layer, [field]: value });
+    return Object.fromEntries(fields.filter(([, one]) => one !== undefined)) as Layer;
   });
 }
 

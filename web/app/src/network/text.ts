@@ -50,7 +50,7 @@ function layerOf(text: string): Layer | undefined {
 /** As it is written and typed. */
 export function fieldText(value: unknown): string {
   if (Array.isArray(value)) return value.map(String).join(':');
-  return typeof value === 'object' || value === undefined ? '' : String(value as FieldValue);
+  return typeof value === 'object' || value === undefined ? '' : String(value);
 }
 
 export function readField(field: string, text: string): FieldValue | FieldValue[] | undefined {
