@@ -86,10 +86,9 @@ class Draft {
 
   add(type: string): void {
     const after = this.chosen?.name ?? '';
-    const row = session.catalog?.layers.find(({ name }) => name === type);
     const layer = newLayer(type, this.layers);
     // The engine's table says nothing of inputs, but these two make no sense with one.
-    if (row && (type === 'add' || type === 'concat')) layer.inputs = partners(type, after, this.check.layers);
+    if (type === 'add' || type === 'concat') layer.inputs = partners(type, after, this.check.layers);
     this.#edit(added(this.layers, layer, after));
     this.choose(layer.name);
   }
@@ -110,8 +109,7 @@ class Draft {
     this.#undo.close();
   }
   usePreset(preset: string): void {
-    this.#remember();
-    this.#use({ preset, network: '' });
+    this.#change({ preset, network: '' });
   }
 
   get lastStep(): number {
@@ -121,30 +119,31 @@ class Draft {
     return this.#undo.next;
   }
   undo(): void {
-    this.#go(this.#undo.undo(this.#choice()));
+    this.#use(this.#undo.undo(this.#choice()));
   }
   redo(): void {
-    this.#go(this.#undo.redo(this.#choice()));
+    this.#use(this.#undo.redo(this.#choice()));
   }
 
   #edit(layers: Layers, about?: string): void {
-    if (layers.length === 0) return;
-    this.#remember(about);
     const text = toText(layers);
+    // More than the address can hold, or nothing.
+    if (!fromText(text)) return;
     const network = text === toText(this.#preset) ? '' : text;
-    this.#use({ preset: session.settings.preset, network });
+    this.#change({ preset: session.settings.preset, network }, about);
   }
   #choice(): Choice {
     const { preset, network } = session.settings;
     return { preset, network };
   }
-  #remember(about?: string): void {
-    this.#undo.remember(this.#choice(), about);
+  #change(choice: Choice, about?: string): void {
+    const now = this.#choice();
+    if (choice.preset === now.preset && choice.network === now.network) return;
+    this.#undo.remember(now, about);
+    this.#use(choice);
   }
-  #go(choice: Choice | undefined): void {
-    if (choice) this.#use(choice);
-  }
-  #use(choice: Choice): void {
+  #use(choice: Choice | undefined): void {
+    if (!choice) return;
     const isOther = choice.preset !== session.settings.preset;
     Object.assign(session.settings, choice);
     if (isOther) session.settings.learningRate = usualLearningRate(session.settings);
