@@ -264,6 +264,32 @@ test('the snippet trains the edited network to the same file, byte for byte', as
   }
 });
 
+test('a saved network that is no preset is edited and started anew when it is loaded', async () => {
+  const { page, read } = playground;
+  await layerButton('conv2').click();
+  await button('Remove conv2').click();
+  await button('Start with this network').click();
+  const header = page.locator('header dl').first();
+  await expect.poll(() => header.innerText()).toContain('small-edited');
+  await expect.poll(() => read.step()).toBeGreaterThan(0);
+  const [download] = await Promise.all([page.waitForEvent('download'), button('Save model').click()]);
+  const buffer = await readFile(await download.path());
+  await button('Back to small').click();
+  await button('Start with this network').click();
+  await expect.poll(shapes).toContain('conv2 16 × 14 × 14');
+
+  const file = { name: 'mine.safetensors', mimeType: 'application/octet-stream', buffer };
+  await page.getByTestId('model-file').setInputFiles(file);
+  await read.untilState(/Loaded/);
+  const without = small.filter((name) => name !== 'conv2');
+  expect(await names()).toEqual(without);
+  await expect.poll(() => page.url()).toContain('pool1:max_pool,');
+  await add('tanh', 'pool1');
+  await button('Start with this network').click();
+  await read.untilState(/Training/);
+  await expect.poll(shapes).toContain('tanh1 8 × 14 × 14');
+});
+
 test('an epoch ends where it should, by button and by key', async () => {
   const { page, read } = playground;
   await button('Pause').click();
