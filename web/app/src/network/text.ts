@@ -50,8 +50,11 @@ function layerOf(text: string): Layer | undefined {
 /** As it is written and typed. */
 export function fieldText(value: unknown): string {
   if (Array.isArray(value)) return value.map(String).join(':');
-  return typeof value === 'object' || value === undefined ? '' : String(value);
+  return isValue(value) ? String(value) : '';
 }
+
+const isValue = (value: unknown): value is FieldValue =>
+  ['string', 'number', 'boolean'].includes(typeof value);
 
 export function readField(field: string, text: string): FieldValue | FieldValue[] | undefined {
   const values = text.split(':').map((part) => (field === 'inputs' ? name(part) : valueOf(part)));
