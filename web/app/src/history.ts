@@ -6,9 +6,13 @@ export interface Point {
   epoch: number;
   loss: number;
   accuracy: number;
+  gradientNorm: number;
   /** Training steps that this point is the mean of. */
   weight: number;
 }
+/** What is measured at every step. */
+export type Quantity = 'loss' | 'accuracy' | 'gradientNorm';
+
 export interface EpochPoint {
   epoch: number;
   loss: number;
@@ -63,8 +67,9 @@ export class History {
     this.#step = 0;
   }
 
-  addProgress({ epoch, loss, accuracy, step }: TrainingProgress): void {
-    const point = { epoch: this.#start + epoch, loss, accuracy, weight: Math.max(1, step - this.#step) };
+  addProgress({ epoch, loss, accuracy, gradientNorm, step }: TrainingProgress): void {
+    const weight = Math.max(1, step - this.#step);
+    const point = { epoch: this.#start + epoch, loss, accuracy, gradientNorm, weight };
     this.#step = step;
     const last = this.points.at(-1);
     // The few steps before an epoch's end would be a spike of noise beside their neighbours.
@@ -79,7 +84,7 @@ export class History {
   }
 
   /** Exponential moving average over epochs, with the bias of its start taken out. */
-  smoothed(field: 'loss' | 'accuracy'): number[] {
+  smoothed(field: Quantity): number[] {
     let mean = 0;
     let mass = 0;
     let before = 0;
@@ -91,6 +96,26 @@ export class History {
       return mean / mass;
     });
   }
+}
+
+/** At most `most` epochs: the running mean at their ends, and validation. */
+export function atEpochs(history: History, field: Quantity, most: number): EpochRow[] {
+  const { points, validation } = history;
+  const means = history.smoothed(field);
+  const epochs = Math.floor(points.at(-1)?.epoch ?? 0);
+  const every = Math.ceil(epochs / most) || 1;
+  const rows: EpochRow[] = [];
+  for (let epoch = every; epoch <= epochs; epoch += every) {
+    const mean = means[points.findLastIndex((point) => point.epoch <= epoch)];
+    const seen = validation.find((point) => point.epoch === epoch);
+    rows.push({ epoch, mean, validation: field === 'gradientNorm' ? undefined : seen?.[field] });
+  }
+  return rows;
+}
+export interface EpochRow {
+  epoch: number;
+  mean: number | undefined;
+  validation: number | undefined;
 }
 
 function mergePairs(points: Point[]): Point[] {
@@ -107,5 +132,11 @@ function mergePairs(points: Point[]): Point[] {
 function mean(a: Point, b: Point): Point {
   const weight = a.weight + b.weight;
   const blend = (x: number, y: number) => (x * a.weight + y * b.weight) / weight;
-  return { epoch: b.epoch, loss: blend(a.loss, b.loss), accuracy: blend(a.accuracy, b.accuracy), weight };
+  return {
+    epoch: b.epoch,
+    loss: blend(a.loss, b.loss),
+    accuracy: blend(a.accuracy, b.accuracy),
+    gradientNorm: blend(a.gradientNorm, b.gradientNorm),
+    weight,
+  };
 }

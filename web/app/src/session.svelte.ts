@@ -11,6 +11,7 @@ import {
   type Evaluation,
   type Model,
   type ModelInspection,
+  type ModelSpec,
   type Pipeline,
   type SplitName,
   type Tensor,
@@ -24,12 +25,24 @@ import { drawnDatasets, isDrawn, letterNames } from './data/drawn';
 import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
 import { download } from './download';
 import { History } from './history';
+import { isLike, layersOf, specOf } from './network/layers';
+import { fromText, toText } from './network/text';
 import { t } from './i18n/index.svelte';
 import { offer } from './offer';
 import { PageError } from './page-error';
 import { slug, type Identity } from './recognise';
 import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './kept-training';
-import { defaults, fromHash, sameSettings, stepOf, toConfig, toHash, type Settings } from './settings';
+import {
+  defaults,
+  editedEnding,
+  fromHash,
+  modelNameOf,
+  sameSettings,
+  stepOf,
+  toConfig,
+  toHash,
+  type Settings,
+} from './settings';
 import { drawnDigits } from './kept-digits';
 import { takeEngine } from './opening';
 import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
@@ -285,11 +298,15 @@ class Session {
       const source = await this.sourceOf(id);
       if (source) return await this.#change(id, source);
       this.say('info', t.notices.notStored(id));
+      return await this.#change(builtInDigits.id, drawnDigits);
     } catch (error) {
       this.report(error);
-      this.settings.preset = defaults.preset;
     }
-    await this.#change(builtInDigits.id, drawnDigits);
+    const { preset } = defaults;
+    // A network that is impossible stays in the menus, where it can be mended.
+    if (!this.settings.network) this.settings.preset = preset;
+    const settings = { ...$state.snapshot(this.settings), preset, network: '' };
+    await this.#change(builtInDigits.id, drawnDigits, settings);
   }
 
   /** Where the data of this name come from; nothing, if this browser does not have them. */
@@ -301,9 +318,12 @@ class Session {
   }
 
   /** Other data and a fresh model for it. If one of them is impossible, everything stays as it was. */
-  async #change(id: string, source: DatasetSource): Promise<void> {
+  async #change(
+    id: string,
+    source: DatasetSource,
+    settings: Settings = $state.snapshot(this.settings),
+  ): Promise<void> {
     const dataset = await this.#load(source);
-    const settings = $state.snapshot(this.settings);
     let model: Model;
     try {
       model = await this.#create(settings, dataset);
@@ -343,12 +363,13 @@ class Session {
     });
   }
 
-  #create({ preset, seed }: Settings, dataset: Dataset | undefined): Promise<Model> {
-    return this.#need().createModel(preset, { seed, ...(dataset && { dataset }) });
+  #create(settings: Settings, dataset: Dataset | undefined): Promise<Model> {
+    const spec = (dataset && modelOf(settings, dataset.info)) ?? settings.preset;
+    return this.#need().createModel(spec, { seed: settings.seed, ...(dataset && { dataset }) });
   }
 
   async #begin(model: Model, settings: Settings): Promise<void> {
-    await this.#adopt(model, settings.preset);
+    await this.#adopt(model, modelNameOf(settings));
     this.history.clear();
     this.#run(settings);
     void this.#keeper.forget().catch(() => {});
@@ -541,11 +562,30 @@ class Session {
     await this.#steer((training) => training.step(1));
   }
 
+  /** To the end of the epoch that is under way, or of the next one. */
+  async epochOnce(): Promise<void> {
+    if (this.phase === 'training') await this.pause();
+    const perEpoch = this.#stepsPerEpoch();
+    if (this.phase !== 'paused' || !perEpoch) return;
+    this.weightsHash = '';
+    this.phase = 'training';
+    this.#keepViewsFresh();
+    await this.#steer((training) => training.step(perEpoch - (this.step % perEpoch)));
+  }
+
+  #stepsPerEpoch(): number {
+    const { applied, dataset, progress } = this;
+    if (!applied || !dataset) return 0;
+    if (progress) return progress.totalSteps / applied.epochs;
+    return Math.ceil(dataset.counts.train / applied.batchSize);
+  }
+
   /** Another training with the settings of the menus, from the present weights. */
   trainOn(): Promise<void> {
     return this.#inOrder(async () => {
       await this.#stop();
-      this.#run({ ...$state.snapshot(this.settings), preset: this.applied?.preset ?? this.settings.preset });
+      const { preset, network } = this.applied ?? this.settings;
+      this.#run({ ...$state.snapshot(this.settings), preset, network });
     });
   }
 
@@ -570,7 +610,7 @@ class Session {
     await this.#inOrder(async () => {
       await this.#openEngine();
       if (checkpoint) await this.#takeUp(checkpoint, this.#source);
-      else await this.#change(this.datasetId, this.#source);
+      else await this.#change(this.datasetId, this.#source, this.applied);
       this.say('info', checkpoint ? t.notices.recovered : t.notices.recoveredAnew);
     });
     this.#recovering = false;
@@ -793,13 +833,21 @@ class Session {
     this.openedModels += 1;
     this.history.clear();
     this.historyVersion += 1;
-    this.applied = { ...$state.snapshot(this.settings), preset: this.modelName };
-    this.settings.preset = this.modelName;
+    Object.assign(this.settings, this.#settingsOf(model.spec));
+    this.applied = $state.snapshot(this.settings);
     this.phase = 'ready';
     await this.#inspect(model);
     this.#settle();
     void this.#keepFinished();
     this.say('info', t.notices.loaded(file.name));
+  }
+
+  /** What starts a model from a file again, with fresh weights. */
+  #settingsOf(spec: ModelSpec): Pick<Settings, 'preset' | 'network'> {
+    const preset = this.modelName.replace(editedEnding, '');
+    const row = this.catalog?.presets.find(({ name }) => name === preset);
+    if (!this.catalog || (row && isLike(spec, row.spec))) return { preset, network: '' };
+    return { preset, network: toText(layersOf(spec, this.catalog)) };
   }
 
   /** A dataset that was read or drawn: trained on, and kept. */
@@ -940,6 +988,15 @@ class Session {
 }
 
 export const session = new Session();
+
+/** The spec of an edited network, or a preset's name. */
+export function modelOf(
+  settings: Pick<Settings, 'preset' | 'network'>,
+  data: DatasetInfo,
+): string | ModelSpec {
+  const layers = settings.network ? fromText(settings.network) : undefined;
+  return layers ? specOf(layers, modelNameOf(settings), data) : settings.preset;
+}
 
 /** Of classes that every language calls the same. */
 function namesOf(id: string): string[] | undefined {

@@ -4,10 +4,13 @@
 import type { TrainingConfig } from 'espalier';
 
 import { hashOf, parametersOf } from './address';
+import { fromText, toText } from './network/text';
 
 export interface Settings {
   dataset: string;
   preset: string;
+  /** The layers, where they are not the preset's own (network/text.ts); else empty. */
+  network: string;
   optimizer: string;
   learningRate: number;
   schedule: string;
@@ -23,6 +26,7 @@ export interface Settings {
 export const defaults: Settings = {
   dataset: 'digits',
   preset: 'small',
+  network: '',
   optimizer: 'momentum',
   learningRate: 0.05,
   schedule: 'cosine',
@@ -74,6 +78,8 @@ export function fromHash(hash: string): Settings {
     if (name in ranges) {
       const value = Number(text);
       if (isInRange(value, ranges[name as keyof typeof ranges])) settings[name] = value;
+    } else if (name === 'network') {
+      settings[name] = toText(fromText(text) ?? []);
     } else if (/^[\w.:,+ -]{1,200}$/.test(text)) {
       settings[name] = text;
     }
@@ -107,6 +113,11 @@ export function toHash(settings: Settings, others: Record<string, string>, hash:
 export function isInRange(value: number, { min, max, whole }: NumberRange): boolean {
   return Number.isFinite(value) && value >= min && value <= max && (!whole || Number.isInteger(value));
 }
+
+/** What a model with these settings is called. */
+export const modelNameOf = ({ preset, network }: Pick<Settings, 'preset' | 'network'>): string =>
+  network ? `${preset}${editedEnding}` : preset;
+export const editedEnding = '-edited';
 
 export const sameSettings = (a: Settings, b: Settings): boolean => names.every((name) => a[name] === b[name]);
 

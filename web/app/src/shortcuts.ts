@@ -1,11 +1,13 @@
 // Single keys, as the help lists them.
 
 import { comparison } from './compress/comparison.svelte';
+import { draft } from './network/draft.svelte';
 import { session } from './session.svelte';
 
 export const keys = [
   { key: ' ', does: 'pause' },
   { key: 'S', does: 'step' },
+  { key: 'E', does: 'epoch' },
   { key: 'R', does: 'reset' },
   { key: 'Ctrl+Z', does: 'undo' },
   { key: 'Ctrl+Shift+Z', does: 'redo' },
@@ -28,6 +30,9 @@ export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
     case 's':
       void session.stepOnce();
       break;
+    case 'e':
+      void session.epochOnce();
+      break;
     case 'r':
       void session.reset();
       break;
@@ -37,13 +42,13 @@ export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
   }
 }
 
-/** Everywhere but in texts, which have an undo of their own. */
+/** The last change of the network or of the compression. Everywhere but in texts, which have an undo of their own. */
 function undoes(event: KeyboardEvent): boolean {
   const isUndo = (event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === 'z';
   const isText = (event.target as HTMLElement).closest('input:not([type=range], [type=checkbox]), textarea');
   if (!isUndo || isText || document.querySelector('dialog[open]')) return false;
   event.preventDefault();
-  if (event.shiftKey) comparison.redo();
-  else comparison.undo();
+  if (event.shiftKey) (draft.nextStep < comparison.nextStep ? draft : comparison).redo();
+  else (draft.lastStep > comparison.lastStep ? draft : comparison).undo();
   return true;
 }

@@ -8,7 +8,7 @@ import type { CardKind, Options } from './cards';
 import { Latest } from './latest';
 import { CardError, Results, type Result } from './results';
 import { t } from '../i18n/index.svelte';
-import { Undo } from './undo';
+import { Undo } from '../undo';
 
 export type SideName = 'left' | 'right';
 export type Sides<Value> = Readonly<Record<SideName, Value>>;
@@ -130,6 +130,12 @@ class Comparison {
     this.#edit({ left, right });
   }
 
+  get lastStep(): number {
+    return this.#undo.last;
+  }
+  get nextStep(): number {
+    return this.#undo.next;
+  }
   undo(): void {
     this.#go(this.#undo.undo(this.stacks));
   }

@@ -35,6 +35,15 @@ export function drawConfusion(canvas: HTMLCanvasElement, data: Confusion, theme:
   });
 }
 
+/** What a matrix says beside its picture: true class, answer and count, where that is not 0. */
+export function confusionRows({ counts, classNames }: Confusion<Uint32Array | Int32Array>): string[][] {
+  const classes = classNames.length;
+  const nameOf = (label: number) => classNames[label] ?? String(label);
+  return Array.from(counts, (count, i) => ({ count, i }))
+    .filter(({ count }) => count !== 0)
+    .map(({ count, i }) => [nameOf(Math.floor(i / classes)), nameOf(i % classes), String(count)]);
+}
+
 /** Second minus first: green where that is more right answers or fewer mistakes. */
 export function drawConfusionDifference(
   canvas: HTMLCanvasElement,

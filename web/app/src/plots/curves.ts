@@ -1,11 +1,9 @@
-// Loss and accuracy over epochs, drawn by uPlot: what was measured faintly, its running mean on top,
+// Loss, accuracy and gradient norm over epochs, drawn by uPlot: what was measured faintly, its running mean on top,
 // validation as dots.
 
 import uPlot from 'uplot';
 import type { PlotTheme } from '../colors';
-import type { History } from '../history';
-
-export type Quantity = 'loss' | 'accuracy';
+import type { History, Quantity } from '../history';
 
 export function curveData(history: History, quantity: Quantity): uPlot.AlignedData {
   const { points, validation } = history;
@@ -16,7 +14,9 @@ export function curveData(history: History, quantity: Quantity): uPlot.AlignedDa
     smooth[i] ?? null,
     null,
   ]);
-  for (const point of validation) rows.push([point.epoch, null, null, point[quantity]]);
+  if (quantity !== 'gradientNorm') {
+    for (const point of validation) rows.push([point.epoch, null, null, point[quantity]]);
+  }
   rows.sort((a, b) => a[0] - b[0]);
   return [0, 1, 2, 3].map((column) => rows.map((row) => row[column] ?? null)) as uPlot.AlignedData;
 }
@@ -35,7 +35,7 @@ export function createCurves(
   { quantity, width, height, theme, epochs }: CurveOptions,
 ): uPlot {
   const format = (value: number) =>
-    quantity === 'loss' ? String(Number(value.toPrecision(2))) : `${Number((100 * value).toFixed(2))} %`;
+    quantity !== 'accuracy' ? String(Number(value.toPrecision(2))) : `${Number((100 * value).toFixed(2))} %`;
   const axis: uPlot.Axis = {
     stroke: theme.muted,
     font: `11px ${theme.font}`,
@@ -55,8 +55,8 @@ export function createCurves(
       scales: {
         x: { time: false, range: (_plot, _low, high) => epochRange(epochs(), high ?? 0) },
         y: {
-          distr: quantity === 'loss' ? 3 : 1,
-          range: (plot, low, high) => (quantity === 'loss' ? lossRange(low, high) : accuracyRange(plot)),
+          distr: quantity === 'accuracy' ? 1 : 3,
+          range: (plot, low, high) => (quantity === 'accuracy' ? accuracyRange(plot) : powerRange(low, high)),
         },
       },
       axes: [
@@ -64,8 +64,8 @@ export function createCurves(
         {
           ...axis,
           size: 48,
-          ...(quantity === 'loss' && {
-            splits: (_plot: uPlot, _axis: number, low: number, high: number) => lossTicks(low, high),
+          ...(quantity !== 'accuracy' && {
+            splits: (_plot: uPlot, _axis: number, low: number, high: number) => powerTicks(low, high),
           }),
           values: (_plot, ticks) => ticks.map((tick) => (tick === null ? '' : format(tick))),
         },
@@ -89,7 +89,7 @@ export function createCurves(
 }
 
 /** Tenfold steps; between them 2 and 5 where there is room. */
-function lossTicks(low: number, high: number): number[] {
+function powerTicks(low: number, high: number): number[] {
   const ticks: number[] = [];
   const steps = high / low > 50 ? [1] : high / low > 5 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power) {
@@ -98,7 +98,7 @@ function lossTicks(low: number, high: number): number[] {
   return ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
 }
 
-function lossRange(low: number | null, high: number | null): uPlot.Range.MinMax {
+function powerRange(low: number | null, high: number | null): uPlot.Range.MinMax {
   const bottom = Math.max(low ?? 0.1, 1e-4);
   const top = Math.max(high ?? 3, 1.5 * bottom);
   return [10 ** (Math.floor(6 * Math.log10(bottom)) / 6), 10 ** (Math.ceil(6 * Math.log10(top)) / 6)];

@@ -65,6 +65,17 @@ export function drawTiles(canvas: HTMLCanvasElement, tiles: Tiles, theme: PlotTh
   }
 }
 
+/** What tiles say beside their picture: number, smallest and largest value, and how many are not 0. */
+export function tileRows({ values, count, height, width }: Tiles, most: number): string[][] {
+  const size = height * width;
+  return Array.from({ length: Math.min(count, most) }, (_, i) => {
+    const tile = values.subarray(i * size, (i + 1) * size);
+    const kept = tile.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0);
+    return [String(i + 1), ...[Math.min(...tile), Math.max(...tile)].map(rounded), `${kept} / ${size}`];
+  });
+}
+const rounded = (value: number): string => value.toPrecision(2);
+
 /** The largest magnitude, never zero. */
 export function magnitude(values: Float32Array): number {
   let largest = 0;
