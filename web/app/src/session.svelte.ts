@@ -149,6 +149,8 @@ class Session {
   #order: Promise<void> = Promise.resolve();
   #pending: TrainingProgress[] = [];
   #later: (() => void)[] = [];
+  /** Resolves when the first network learns, or cannot. */
+  readonly begun = new Promise<void>((resolve) => this.#later.push(resolve));
   #numbersTimer: ReturnType<typeof setTimeout> | undefined;
   #viewsTimer: ReturnType<typeof setTimeout> | undefined;
   #viewsBusy = false;
