@@ -28,6 +28,8 @@ constexpr std::int64_t kOldestOpset = 7;
 // Nodes may share a constant, but each layer has its own: what a small file may become.
 constexpr std::size_t kMostNumbers = std::size_t{1} << 26;
 constexpr std::int64_t kLargestImage = std::int64_t{1} << 28;
+// A bias has the product of two scales, which must not be rounded to 0.
+constexpr float kLeastScale = 1e-18f;
 
 // The decimal number that became this float: 1e-5, not 9.99999974e-6.
 double decimal_of(float number) {
@@ -429,7 +431,8 @@ class Importer {
   CodeGrid grid_of_inputs() const {
     CodeGrid grid;
     grid.scale = scalar(1);
-    if (!(grid.scale > 0) || !std::isfinite(grid.scale)) contradicts("whose scale is not above 0");
+    if (!(grid.scale >= kLeastScale) || !std::isfinite(grid.scale))
+      contradicts("whose scale is not above 1e-18");
     const Constant* zero_point = maybe_constant(2);
     const DataType type = zero_point ? zero_point->type : DataType::kUint8;
     const bool half = type == DataType::kUint4 || type == DataType::kInt4;
@@ -518,6 +521,7 @@ class Importer {
         std::all_of(q.zero_points.begin(), q.zero_points.end(), [](std::int32_t z) { return z == 0; });
     const bool by_row = q.scales.size() == rows && q.axis == (transposed ? 1 : 0);
     if (!centred || largest > 127 || !(by_row || q.scales.size() == 1)) return w;
+    if (*std::min_element(q.scales.begin(), q.scales.end()) < kLeastScale) return w;
     w.quantization.scheme = &kSymmetric;
     w.quantization.bits = 2;
     while (kSymmetric.highest_code(w.quantization.bits) < largest) ++w.quantization.bits;

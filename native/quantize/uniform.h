@@ -64,9 +64,11 @@ struct Uniform {
 
   static void quantize(std::span<const real> values, const Grid& grid, int bits, std::int32_t* codes) {
     const real lowest = Levels::lowest(bits), highest = Levels::highest(bits);
+    // A scale of 0, as a file may have it, leaves one level.
+    const bool has_steps = grid.scale != 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const real code =
-          round_half_even(std::clamp(values[i] / grid.scale, real{-1e6}, real{1e6})) + grid.offset;
+      const real steps = has_steps ? std::clamp(values[i] / grid.scale, real{-1e6}, real{1e6}) : real{0};
+      const real code = round_half_even(steps) + grid.offset;
       codes[i] = static_cast<std::int32_t>(std::clamp(code, lowest, highest));
     }
   }

@@ -18,6 +18,7 @@ int code_of(float number, const CodeGrid& grid) {
 
 std::int32_t bias_code(float bias, float feature_scale, float weight_scale) {
   constexpr double kHighest = std::numeric_limits<std::int32_t>::max() / 2;
+  if (bias == 0) return 0;  // of scales whose product is 0, too
   const double steps = std::nearbyint(double{bias} / double{feature_scale * weight_scale});
   return static_cast<std::int32_t>(std::clamp(steps, -kHighest, kHighest));
 }

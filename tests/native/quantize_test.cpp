@@ -261,6 +261,19 @@ TEST(Schemes, no_numbers_and_the_smallest_and_largest_ones_give_finite_grids) {
   }
 }
 
+TEST(Schemes, a_scale_of_0_still_gives_codes_of_the_scheme) {
+  const std::vector<real> values{0, 1, -2, real(1e30)};
+  for (const QuantizationScheme* scheme : grid_schemes()) {
+    const int bits = scheme->max_bits;
+    std::vector<std::int32_t> codes(values.size());
+    scheme->quantize(values, Grid{0, 0}, bits, codes.data());
+    for (const std::int32_t code : codes) {
+      EXPECT_GE(code, scheme->lowest_code(bits)) << scheme->name;
+      EXPECT_LE(code, scheme->highest_code(bits)) << scheme->name;
+    }
+  }
+}
+
 TEST(Schemes, gradients_pass_inside_and_stop_outside) {
   const std::vector<real> values = {-9, -1, real(0.3), 1, 9};
   for (const QuantizationScheme* scheme : {&kAffine, &kSymmetric}) {
