@@ -46,6 +46,7 @@ const views = {
   confusion: 'Confusion',
   sensitivity: 'Sensitivity',
   pareto: 'Trade-offs',
+  calibration: 'Calibration',
 };
 const measured = { sensitivity: 'Measure', pareto: 'Explore' };
 
