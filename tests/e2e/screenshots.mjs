@@ -1,5 +1,5 @@
 // Pictures of the built page, to look at: npm run screenshots, or node tests/e2e/screenshots.mjs [name …]
-// They go to build/screenshots; `readme` is the one that the README shows.
+// They go to build/screenshots; those that the README shows to web/app/screenshots.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { findChromium, repository } from '../../native/toolchain/environment.mjs
 
 const folder = join(repository, 'build/screenshots');
 const picture = (name) => join(folder, `${name}.png`);
+const shown = (name) => join(repository, `web/app/screenshots/${name}.png`);
 
 const shots = {
   light: { width: 1440, height: 900, colorScheme: 'light', fullPage: true },
@@ -23,12 +24,7 @@ const shots = {
   'race-dark': { width: 1440, height: 900, colorScheme: 'dark', race: /^Racing/, fullPage: true },
   'race-phone': { width: 390, height: 844, colorScheme: 'light', race: /^Here/, fullPage: true },
   'first-light': { width: 1440, height: 900, colorScheme: 'light', fullPage: false },
-  readme: {
-    width: 1440,
-    height: 880,
-    colorScheme: 'light',
-    file: join(repository, 'web/app/screenshot.png'),
-  },
+  'readme-learning': { width: 1440, height: 880, colorScheme: 'light', file: shown('learning') },
 };
 
 /** A compressed network, and every view of it. */
@@ -64,6 +60,23 @@ async function openView(page, view) {
   await begin.waitFor({ timeout: 120_000 });
 }
 
+shots['readme-compressed'] = {
+  ...looks.dark,
+  hash: compressed,
+  act: untilTrained,
+  file: shown('compressed'),
+};
+shots['readme-trade-offs'] = {
+  ...looks.light,
+  height: 700,
+  hash: compressed,
+  element: '[data-testid=view]',
+  file: shown('trade-offs'),
+  act: async (page) => {
+    await untilTrained(page);
+    await openView(page, 'pareto');
+  },
+};
 for (const [look, options] of Object.entries(looks)) {
   shots[`wall-${look}`] = { ...options, hash: compressed, act: untilTrained };
   shots[`export-${look}`] = {
@@ -136,7 +149,7 @@ for (const name of names) {
     await watchRace(page, race);
   } else {
     if (hash !== compressed) {
-      await page.waitForTimeout(name === 'readme' ? 4000 : 2500);
+      await page.waitForTimeout(name === 'readme-learning' ? 4000 : 2500);
       await draw(page);
     }
     await act?.(page);
