@@ -384,53 +384,23 @@ std::int64_t PackedModel::bytes() const {
 
 PackedEvaluator::PackedEvaluator(PackedModel& model, const Dataset& dataset, const Split& split,
                                  ThreadPool& pool)
-    : model_(model), split_(split), pool_(pool) {
+    : model_(model), split_(split), pool_(pool), answers_(split, model.graph().classes, kSlice) {
   check_fits(model.graph(), dataset);
-  const auto classes = static_cast<std::size_t>(model.graph().classes);
-  const auto count = static_cast<std::size_t>(split.count());
-  losses_.resize(kSlice);
-  result_.confusion.resize(classes * classes);
-  result_.predictions.resize(count);
-  result_.confidences.resize(count);
 }
 
 bool PackedEvaluator::advance() {
-  const int count = std::min(kSlice, split_.count() - next_);
+  const int done = answers_.done(), count = std::min(kSlice, split_.count() - done);
   if (count <= 0) return false;
-  const int classes = model_.graph().classes, lanes = model_.lanes();
+  const int lanes = model_.lanes();
   const std::ptrdiff_t image_size = model_.graph().input.shape.size();
   pool_.run((count + lanes - 1) / lanes, [&](int block, int thread) {
     const int first = block * lanes, valid = std::min(lanes, count - first);
-    const real* outputs =
-        model_.infer_block(split_.images.data() + (next_ + first) * image_size, valid, thread);
-    for (int i = first; i < first + valid; ++i, ++outputs) {
-      const auto output = [&](int c) { return double{outputs[c * lanes]}; };
-      const auto at = static_cast<std::size_t>(next_ + i);
-      int predicted = 0;
-      for (int c = 1; c < classes; ++c) predicted = output(c) > output(predicted) ? c : predicted;
-      double sum = 0;
-      for (int c = 0; c < classes; ++c) sum += math::exp(output(c) - output(predicted));
-      losses_[static_cast<std::size_t>(i)] = math::log(sum) + output(predicted) - output(split_.labels[at]);
-      result_.predictions[at] = static_cast<std::uint16_t>(predicted);
-      result_.confidences[at] = static_cast<float>(1 / sum);
-    }
+    const real* logits =
+        model_.infer_block(split_.images.data() + (done + first) * image_size, valid, thread);
+    answers_.take(logits, lanes, first, valid);
   });
-  for (int i = 0; i < count; ++i) {
-    const auto at = static_cast<std::size_t>(next_ + i);
-    const int label = split_.labels[at], predicted = result_.predictions[at];
-    loss_sum_ += losses_[static_cast<std::size_t>(i)];
-    correct_ += predicted == label ? 1 : 0;
-    ++result_.confusion[static_cast<std::size_t>(label * classes + predicted)];
-  }
-  next_ += count;
-  return next_ < split_.count();
-}
-
-const EvaluationResult& PackedEvaluator::result() {
-  result_.count = next_;
-  result_.accuracy = next_ > 0 ? static_cast<double>(correct_) / next_ : 0;
-  result_.loss = next_ > 0 ? loss_sum_ / next_ : 0;
-  return result_;
+  answers_.finish_slice(count);
+  return done + count < split_.count();
 }
 
 }  // namespace espalier

@@ -96,19 +96,15 @@ class PackedEvaluator {
 
   // The next 256 images. False when there are none left.
   bool advance();
-  int done() const { return next_; }
+  int done() const { return answers_.done(); }
   int total() const { return split_.count(); }
-  const EvaluationResult& result();
+  const EvaluationResult& result() { return answers_.result(); }
 
  private:
   PackedModel& model_;
   const Split& split_;
   ThreadPool& pool_;
-  std::vector<double> losses_;  // of the images of one advance()
-  EvaluationResult result_;
-  double loss_sum_ = 0;
-  int correct_ = 0;
-  int next_ = 0;
+  Answers answers_;
 };
 
 }  // namespace espalier

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/math.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -22,58 +21,28 @@ Evaluator::Evaluator(const Model& model, const Dataset& dataset, const Split& sp
       pool_(pool),
       batcher_(dataset.channels, dataset.height, dataset.width, kernels.lanes, kSlice, model.graph.input.mean,
                model.graph.input.standard_deviation),
-      executor_(model.graph, kernels, pool, {.max_batch = kSlice}) {
+      executor_(model.graph, kernels, pool, {.max_batch = kSlice}),
+      answers_(split, model.graph.classes, kSlice) {
   check_fits(model.graph, dataset);
-  const auto classes = static_cast<std::size_t>(model.graph.classes);
-  const auto count = static_cast<std::size_t>(split.count());
-  losses_.resize(kSlice);
-  result_.confusion.resize(classes * classes);
-  result_.predictions.resize(count);
-  result_.confidences.resize(count);
   executor_.prepare(model.parameters);
 }
 
 bool Evaluator::advance() {
-  const int count = std::min(kSlice, split_.count() - next_);
+  const int done = answers_.done(), count = std::min(kSlice, split_.count() - done);
   if (count <= 0) return false;
-  const int classes = model_.graph.classes;
   const auto image_size = static_cast<std::size_t>(model_.graph.input.shape.size());
-  const std::uint8_t* bytes = split_.images.data() + static_cast<std::size_t>(next_) * image_size;
+  const std::uint8_t* bytes = split_.images.data() + static_cast<std::size_t>(done) * image_size;
   const int lanes = executor_.plan().lanes;
   const std::size_t block_size = image_size * static_cast<std::size_t>(lanes);
   // A block goes from bytes to predictions while it is in the cache of one core.
   pool_.run((count + lanes - 1) / lanes, [&](int block, int thread) {
     batcher_.load_plain_block(bytes, count, block);
-    const real* outputs =
+    const real* logits =
         executor_.infer_block(batcher_.images() + static_cast<std::size_t>(block) * block_size, thread);
-    for (int i = block * lanes; i < std::min(count, (block + 1) * lanes); ++i, ++outputs) {
-      const auto output = [&](int c) { return double{outputs[c * lanes]}; };
-      const auto at = static_cast<std::size_t>(next_ + i);
-      int predicted = 0;
-      for (int c = 1; c < classes; ++c) predicted = output(c) > output(predicted) ? c : predicted;
-      double sum = 0;
-      for (int c = 0; c < classes; ++c) sum += math::exp(output(c) - output(predicted));
-      losses_[static_cast<std::size_t>(i)] = math::log(sum) + output(predicted) - output(split_.labels[at]);
-      result_.predictions[at] = static_cast<std::uint16_t>(predicted);
-      result_.confidences[at] = static_cast<float>(1 / sum);
-    }
+    answers_.take(logits, lanes, block * lanes, std::min(lanes, count - block * lanes));
   });
-  for (int i = 0; i < count; ++i) {
-    const auto at = static_cast<std::size_t>(next_ + i);
-    const int label = split_.labels[at], predicted = result_.predictions[at];
-    loss_sum_ += losses_[static_cast<std::size_t>(i)];
-    correct_ += predicted == label ? 1 : 0;
-    ++result_.confusion[static_cast<std::size_t>(label * classes + predicted)];
-  }
-  next_ += count;
-  return next_ < split_.count();
-}
-
-const EvaluationResult& Evaluator::result() {
-  result_.count = next_;
-  result_.accuracy = next_ > 0 ? static_cast<double>(correct_) / next_ : 0;
-  result_.loss = next_ > 0 ? loss_sum_ / next_ : 0;
-  return result_;
+  answers_.finish_slice(count);
+  return done + count < split_.count();
 }
 
 EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Split& split,

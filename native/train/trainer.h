@@ -15,6 +15,7 @@
 #include "graph/executor.h"
 #include "graph/graph.h"
 #include "graph/model.h"
+#include "train/answers.h"
 #include "train/config.h"
 #include "train/optimizer.h"
 #include "train/tables.h"
@@ -122,15 +123,6 @@ class Trainer {
   std::int64_t step_ = 0;
 };
 
-struct EvaluationResult {
-  int count = 0;
-  double accuracy = 0;                   // 0 … 1
-  double loss = 0;                       // mean cross-entropy
-  std::vector<std::uint32_t> confusion;  // [true][predicted]
-  std::vector<std::uint16_t> predictions;
-  std::vector<float> confidences;  // probability of the predicted class
-};
-
 // Evaluates in slices, so that a page can pause or abort in between.
 class Evaluator {
  public:
@@ -140,9 +132,9 @@ class Evaluator {
 
   // The next 256 images. False when there are none left.
   bool advance();
-  int done() const { return next_; }
+  int done() const { return answers_.done(); }
   int total() const { return split_.count(); }
-  const EvaluationResult& result();
+  const EvaluationResult& result() { return answers_.result(); }
 
  private:
   const Model& model_;
@@ -150,11 +142,7 @@ class Evaluator {
   ThreadPool& pool_;
   Batcher batcher_;
   Executor executor_;
-  std::vector<double> losses_;  // of the images of one advance()
-  EvaluationResult result_;
-  double loss_sum_ = 0;
-  int correct_ = 0;
-  int next_ = 0;
+  Answers answers_;
 };
 
 EvaluationResult evaluate(const Model& model, const Dataset& dataset, const Split& split,
