@@ -1,6 +1,5 @@
 // Inference over a split or a few images: accuracy, confusion, probabilities, feature maps.
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "train/trainer.h"

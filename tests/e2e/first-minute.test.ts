@@ -125,9 +125,10 @@ for (const name of ['Firefox', 'WebKitGTK'] as const) {
           expect(lossy).not.toBe(best);
           expect(await number(browser, 'changed')).toBeGreaterThan(0);
           await press(browser, 'Download');
-          await browser.evaluate(
-            `document.querySelector('button[aria-label^="Download Compact file"]').click()`,
-          );
+          const compact = `[...document.querySelectorAll('dialog[open] [data-testid=exports] button')]
+            .find((button) => button.textContent.includes('Compact file'))`;
+          await expect.poll(() => browser.evaluate(`${compact} !== undefined`), eventually).toBe(true);
+          await browser.evaluate(`${compact}.click()`);
           await expect.poll(() => browser.evaluate('window.savedModel.size'), eventually).toBe(small);
           await browser.evaluate(`document.querySelector('dialog[open]').close()`);
           await open(browser, 'window.savedModel', 'again.espalier');

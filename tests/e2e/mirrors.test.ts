@@ -22,7 +22,7 @@ const line = (letter: number) =>
   Uint8Array.from({ length: 784 }, (_, i) => (Math.floor(i / 28) === 1 + letter ? 255 : 0));
 const archives = {
   'CIFAR-10': cifarArchive(40),
-  'EMNIST letters': emnistArchive(52, line),
+  'EMNIST-Letters': emnistArchive(52, line),
 };
 type Name = keyof typeof archives;
 const fileOf = (name: Name) => catalogue.find((dataset) => dataset.name === name)!.files[0]!;
@@ -110,10 +110,10 @@ test('an archive with another checksum is refused, and its address is given', as
 
 test('a host that lets no other site read its file: the visitor is told to fetch and drop it', async () => {
   // Without the header that allows it.
-  const { page, read } = await openAndDownload('EMNIST letters', (context) =>
+  const { page, read } = await openAndDownload('EMNIST-Letters', (context) =>
     context.route(/^https:/, (route) => route.fulfill({ body: 'an archive' })),
   );
-  expect(await read.notice()).toMatch(/EMNIST letters could not be downloaded .* drop it on this page/s);
+  expect(await read.notice()).toMatch(/EMNIST-Letters could not be downloaded .* drop it on this page/s);
   const link = page.getByTestId('notice').getByRole('link');
   expect(await link.innerText()).toBe('https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip');
   expect(await read.state()).toBe('Training');

@@ -129,7 +129,7 @@ export const catalogue: readonly CatalogueDataset[] = [
   },
   {
     id: 'emnist-letters',
-    name: 'EMNIST letters',
+    name: 'EMNIST-Letters',
     mirrors: ['https://biometrics.nist.gov/cs_links/EMNIST/'],
     files: [
       {

@@ -112,7 +112,7 @@ class Blocks {
   async #some(most: number): Promise<Uint8Array<ArrayBuffer>> {
     while (this.#rest.length === 0) {
       const { done, value } = await this.#reader.read();
-      if (done) throw new Error('cut off');
+      if (done) throw new Error('end');
       this.#rest = value as Uint8Array<ArrayBuffer>;
     }
     const piece = this.#rest.subarray(0, most);
