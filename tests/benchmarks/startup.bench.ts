@@ -1,110 +1,105 @@
-// From opening the page to its first training step, with warm caches: the built page in Chromium, a few visits
-// that fill the HTTP cache and the code cache, then reloads and new tabs in turn, in the same profile.
+// From opening the page to its first training step, with warm caches: the built page in Chromium as a visitor has it,
+// without a debugger, which costs time of its own. A few visits fill the HTTP cache and the code cache; those that count
+// come from another page of the same browser. A script that this server adds to the page reports what the page marked.
 // Milliseconds from the start of the navigation, medians and ranges.
 //
 //   node native/toolchain/run.mjs vitest run --config tests/benchmarks/vitest.config.ts startup
 //
 // ESPALIER_PAGE names another folder with a built page, to compare with.
 
-import type { Page } from 'playwright-core';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openBrowser } from '../e2e/browser';
+import { findChromium } from '../../native/toolchain/environment.mjs';
+import { browserArguments } from '../e2e/browser';
 import { serve } from '../e2e/server';
 
-const warmVisits = 3;
-const warmMilliseconds = 6000;
-const visits = 12;
+const warmVisits = 4;
+const visits = 16;
+/** As long as the page takes to be kept for offline use. */
+const warmMs = 6000;
+const restMs = 1500;
 
 interface Visit {
-  times: Record<string, number>;
+  /** Of the page's own marks. */
+  marks: Record<string, number>;
   /** The longest task of the page's own thread; tasks below 50 ms are not told. */
   longestTask: number;
 }
 
-/** Runs in the page. */
-async function read(): Promise<Visit & { origin: number }> {
-  const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
-  const scripts = (performance.getEntriesByType('resource') as PerformanceResourceTiming[]).filter(
-    ({ name }) => name.endsWith('.js'),
-  );
-  const times: Record<string, number> = {
-    'page fetched': navigation?.responseEnd ?? NaN,
-    'scripts fetched': Math.max(...scripts.map(({ responseEnd }) => responseEnd)),
-  };
-  for (const mark of performance.getEntriesByType('mark')) times[mark.name] ??= mark.startTime;
-  const tasks = await new Promise<number[]>((resolve) => {
-    const observer = new PerformanceObserver((list) =>
-      resolve(list.getEntries().map(({ duration }) => duration)),
-    );
-    observer.observe({ type: 'longtask', buffered: true });
-    setTimeout(() => resolve([]), 100);
-  });
-  return { times, longestTask: Math.max(0, ...tasks), origin: performance.timeOrigin };
-}
-
-/** Runs in the worker. */
-function readWorker() {
-  const binary = performance.getEntriesByType('resource').find(({ name }) => name.endsWith('.wasm'));
-  const { startTime = NaN, responseEnd = NaN } = (binary ?? {}) as PerformanceResourceTiming;
-  return { origin: performance.timeOrigin, asked: startTime, fetched: responseEnd };
-}
-
-async function visit(page: Page): Promise<Visit> {
-  await page.waitForFunction(() => performance.getEntriesByName('first step').length > 0, undefined, {
-    polling: 50,
-  });
-  const { origin, times, longestTask } = await page.evaluate(read);
-  // Not the threads, which never listen: they wait for work inside the engine.
-  const worker = page.workers().find((one) => /\.worker\b/.test(one.url()));
-  if (worker) {
-    const engine = await worker.evaluate(readWorker);
-    times['worker started'] = engine.origin - origin;
-    times['binary asked for'] = engine.origin + engine.asked - origin;
-    times['binary fetched'] = engine.origin + engine.fetched - origin;
-  }
-  return { times, longestTask };
-}
+// In the page: reports when the network learns, and goes to the next visit by way of an empty page.
+const visitor = `
+  let longestTask = 0;
+  new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) longestTask = Math.max(longestTask, duration);
+  }).observe({ type: 'longtask', buffered: true });
+  const timer = setInterval(async () => {
+    if (performance.getEntriesByName('first step').length === 0) return;
+    clearInterval(timer);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { responseEnd } = performance.getEntriesByType('navigation')[0];
+    const marks = { 'page fetched': responseEnd };
+    for (const { name, startTime } of performance.getEntriesByType('mark')) marks[name] ??= startTime;
+    const response = await fetch('report', { method: 'POST', body: JSON.stringify({ marks, longestTask }) });
+    const { next, wait } = await response.json();
+    if (next) setTimeout(() => location.replace('rest.html?' + next), wait);
+  }, 100);
+`;
+const rest = `setTimeout(() => location.replace('./?' + location.search.slice(1) + '#seed=' + location.search.slice(1)), ${restMs});`;
 
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 
 it('from opening the page to the first training step', async () => {
   const folder = process.env.ESPALIER_PAGE;
-  const site = await serve({ cached: true, ...(folder && { folder }) });
-  const { context, page, close } = await openBrowser();
+  const found: Visit[] = [];
+  let finish = () => {};
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  const site = await serve({
+    cached: true,
+    ...(folder && { folder }),
+    pageScript: 'visitor.js',
+    made: {
+      'visitor.js': () => visitor,
+      'rest.js': () => rest,
+      'rest.html': () => '<!doctype html><title>rest</title><script src="rest.js"></script>',
+      report: (body) => {
+        found.push(JSON.parse(body) as Visit);
+        if (found.length === warmVisits + visits) finish();
+        // Another seed each time: the training of an earlier visit is not taken up.
+        const next = found.length < warmVisits + visits ? found.length + 1 : 0;
+        return JSON.stringify({ next, wait: found.length < warmVisits ? warmMs : 0 });
+      },
+    },
+  });
+  const executable = findChromium();
+  if (!executable) throw new Error('No Chromium was found; set ESPALIER_CHROMIUM to one.');
+  const profile = mkdtempSync(join(tmpdir(), 'espalier-chromium-'));
+  const browser = spawn(
+    executable,
+    [...browserArguments, `--user-data-dir=${profile}`, '--window-size=1440,1000', site.url],
+    { stdio: 'ignore' },
+  );
+  const ended = new Promise((resolve) => browser.once('exit', resolve));
   try {
-    for (let i = 0; i < warmVisits; ++i) {
-      await page.goto(site.url);
-      await page.waitForTimeout(warmMilliseconds);
-    }
-    const found: Visit[] = [];
-    for (let i = 0; i < visits; ++i) {
-      // Another seed than before: the training of an earlier visit is not taken up.
-      const url = `${site.url}#seed=${i + 2}`;
-      if (i % 2 === 0) {
-        await page.goto('about:blank');
-        await page.goto(url);
-        found.push(await visit(page));
-        await page.goto('about:blank');
-      } else {
-        const tab = await context.newPage();
-        await tab.goto(url);
-        found.push(await visit(tab));
-        await tab.close();
-      }
-    }
-    const names = Object.keys(found[0]?.times ?? {});
-    const rows = names.map((name) => ({ name, values: found.map(({ times }) => times[name] ?? NaN) }));
+    await finished;
+    const counted = found.slice(warmVisits);
+    const names = Object.keys(counted[0]?.marks ?? {});
+    const rows = names.map((name) => ({ name, values: counted.map(({ marks }) => marks[name] ?? NaN) }));
     rows.sort((a, b) => median(a.values) - median(b.values));
     console.log('milliseconds after the start of the navigation: median (range)');
     for (const { name, values } of rows) {
       const range = `${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}`;
       console.log(`${name.padEnd(18)} ${median(values).toFixed(0).padStart(6)}   (${range})`);
     }
-    const tasks = found.map(({ longestTask }) => longestTask);
-    console.log(`longest task of the page, 0 if below 50 ms: ${tasks.map((ms) => ms.toFixed(0)).join(', ')}`);
-    expect(found.every(({ times }) => (times['first step'] ?? 0) > 0)).toBe(true);
+    const tasks = counted.map(({ longestTask }) => longestTask.toFixed(0));
+    console.log(`longest task of the page, 0 if below 50 ms: ${tasks.join(', ')}`);
+    expect(counted.every(({ marks }) => (marks['first step'] ?? 0) > 0)).toBe(true);
   } finally {
-    await close();
+    browser.kill();
+    await ended;
     await site.close();
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   }
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { chromium, type BrowserContext, type Page } from 'playwright-core';
 import { findChromium } from '../../native/toolchain/environment.mjs';
 
-const args = [
+export const browserArguments = [
   '--headless=new',
   '--no-sandbox',
   '--disable-gpu',
@@ -42,7 +42,7 @@ export async function openBrowser(options: Options = {}): Promise<Opened> {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
-    args,
+    args: browserArguments,
     viewport: { width, height },
     ...rest,
   });

@@ -1,6 +1,6 @@
 // Serves the built page as a strict host would: no script but its own, with or without isolation.
 
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
@@ -28,19 +28,37 @@ export interface Site {
   close: () => Promise<void>;
 }
 
+export interface SiteOptions {
+  isolated?: boolean;
+  cached?: boolean;
+  folder?: string;
+  /** Files that are made when asked for, by name, from what was posted. */
+  made?: Record<string, (body: string) => string>;
+  /** A script that the page gets besides its own. */
+  pageScript?: string;
+}
+
 /** The page lives in a subfolder, because it must not expect to be at a host's root. */
-export async function serve({ isolated = true, cached = false, folder = built } = {}): Promise<Site> {
+export async function serve({
+  isolated = true,
+  cached = false,
+  folder = built,
+  made = {},
+  pageScript = '',
+}: SiteOptions = {}): Promise<Site> {
   if (!existsSync(join(folder, 'index.html'))) throw new Error('Build the page first: npm run build:web');
   const server: Server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
     const inside = path.startsWith('/app/') ? normalize(path.slice('/app/'.length)) || 'index.html' : '..';
-    const file = join(folder, inside === '.' ? 'index.html' : inside);
-    if (inside.startsWith('..') || !existsSync(file) || !statSync(file).isFile()) {
+    const name = inside === '.' ? 'index.html' : inside;
+    const file = join(folder, name);
+    const make = made[name];
+    if (!make && (inside.startsWith('..') || !existsSync(file) || !statSync(file).isFile())) {
       response.writeHead(404).end();
       return;
     }
     response.writeHead(200, {
-      'Content-Type': types[extname(file)] ?? 'application/octet-stream',
+      'Content-Type': types[extname(name)] ?? 'application/octet-stream',
       'Content-Security-Policy': policy,
       // What a browser may keep: nothing, so that tests see the last build, or what has a hash in its name.
       'Cache-Control': !cached
@@ -53,7 +71,16 @@ export async function serve({ isolated = true, cached = false, folder = built } 
         'Cross-Origin-Embedder-Policy': 'require-corp',
       }),
     });
-    createReadStream(file).pipe(response);
+    if (make) {
+      let body = '';
+      request.on('data', (part) => (body += String(part)));
+      request.on('end', () => response.end(make(body)));
+    } else if (pageScript && name === 'index.html') {
+      const script = `<script src="${pageScript}" defer></script></head>`;
+      response.end(readFileSync(file, 'utf8').replace('</head>', script));
+    } else {
+      createReadStream(file).pipe(response);
+    }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
