@@ -50,7 +50,7 @@ namespace {
 // Whether the variant's convolution rounds a product and a sum once: (1 + 2^-12)^2 - 1 - 2^-11 is
 // 2^-24 exactly when it does and 0 when the product is rounded to float first.
 bool rounds_once(const Kernels& kernels) {
-  constexpr ConvShape kOne;
+  static constexpr ConvShape kOne;
   const auto x = static_cast<real>(1.0 + 1.0 / 4096.0);
   const auto bias = static_cast<real>(-(1.0 + 1.0 / 2048.0));
   alignas(64) std::array<real, 16> in, packed{}, out{};
@@ -64,16 +64,16 @@ bool rounds_once(const Kernels& kernels) {
 // against the definition.
 bool convolves(const Kernels& kernels) {
   constexpr int kChannels = 3, kFilters = 7, kSize = 6;
-  const ConvShape shape{.in_channels = kChannels,
-                        .in_height = kSize,
-                        .in_width = kSize,
-                        .out_channels = kFilters,
-                        .out_height = kSize,
-                        .out_width = kSize,
-                        .kernel_height = 3,
-                        .kernel_width = 3,
-                        .pad_top = 1,
-                        .pad_left = 1};
+  static constexpr ConvShape kShape{.in_channels = kChannels,
+                                    .in_height = kSize,
+                                    .in_width = kSize,
+                                    .out_channels = kFilters,
+                                    .out_height = kSize,
+                                    .out_width = kSize,
+                                    .kernel_height = 3,
+                                    .kernel_width = 3,
+                                    .pad_top = 1,
+                                    .pad_left = 1};
   const int lanes = kernels.lanes;
   const auto at = [](int i, int modulus) { return static_cast<real>((i * 37 + 11) % modulus - modulus / 2); };
   aligned_vector<real> in(static_cast<std::size_t>(kChannels * kSize * kSize * lanes));
@@ -82,14 +82,14 @@ bool convolves(const Kernels& kernels) {
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = at(static_cast<int>(i), 17);
   for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = at(static_cast<int>(i), 13);
   for (std::size_t i = 0; i < bias.size(); ++i) bias[i] = at(static_cast<int>(i), 5);
-  kernels.conv_pack_forward(shape, weight.data(), packed.data());
+  kernels.conv_pack_forward(kShape, weight.data(), packed.data());
   aligned_vector<real> scratch;
   const real* arranged = in.data();
   if (kernels.conv_arrange) {
-    scratch.resize(static_cast<std::size_t>(kernels.conv_scratch(shape)));
-    arranged = kernels.conv_arrange(shape, in.data(), scratch.data());
+    scratch.resize(static_cast<std::size_t>(kernels.conv_scratch(kShape)));
+    arranged = kernels.conv_arrange(kShape, in.data(), scratch.data());
   }
-  kernels.conv_forward(shape, arranged, packed.data(), bias.data(), out.data());
+  kernels.conv_forward(kShape, arranged, packed.data(), bias.data(), out.data());
   for (int o = 0; o < kFilters; ++o) {
     for (int y = 0; y < kSize; ++y) {
       for (int x = 0; x < kSize; ++x) {

@@ -171,7 +171,12 @@ namespace {
 struct Convolve final : Instruction {
   Convolve(const WeightFormat& f, LayerWeights weights, const Kernels& k, Rectifier rectifier, Map* from,
            Map* to)
-      : format(f), kernels(k), integer(integer_kernels(k)), lanes(k.lanes) {
+      : format(f),
+        kernels(k),
+        integer(integer_kernels(k)),
+        lanes(k.lanes),
+        original(weights.shape),
+        shape(original) {
     in = {from};
     out = to;
     if (format.integer) {
@@ -296,8 +301,8 @@ struct Convolve final : Instruction {
   const Kernels& kernels;
   const IntegerKernels& integer;
   int lanes;
-  ConvShape original{};  // before its taps were gathered
-  ConvShape shape{};
+  ConvShape original;  // before its taps were gathered
+  ConvShape shape;
   PackedBytes packed;
   std::vector<std::int32_t> start;
   std::vector<float> multiplier;

@@ -66,22 +66,22 @@ constexpr Variant kVariants[] = {
 // Four channels of the highest and the lowest codes and weights against the definition.
 bool multiplies(const IntegerKernels& kernels) {
   constexpr int kMaxLanes = 16;
-  const ConvShape shape{.in_channels = 4, .out_channels = 4};
-  constexpr std::array<std::int8_t, 16> kWeight{127, 127,  127, 127, -127, -127, -127, -127,
-                                                127, -127, 1,   -1,  0,    64,   -3,   100};
-  constexpr std::array<std::uint8_t, 7> kCodes{255, 0, 127, 128, 129, 200, 1};
+  static constexpr ConvShape kShape{.in_channels = 4, .out_channels = 4};
+  static constexpr std::array<std::int8_t, 16> kWeight{127, 127,  127, 127, -127, -127, -127, -127,
+                                                       127, -127, 1,   -1,  0,    64,   -3,   100};
+  static constexpr std::array<std::uint8_t, 7> kCodes{255, 0, 127, 128, 129, 200, 1};
   alignas(64) std::array<std::uint8_t, kMaxLanes * 4> in{};
   alignas(64) std::array<std::int16_t, kMaxLanes * 4> packed{};
   alignas(64) std::array<real, kMaxLanes * 4> out{};
-  const std::array<std::int32_t, 4 + kMoreChannels> start{5, -7, 0, 1};
-  const std::array<float, 4 + kMoreChannels> multiplier{1, 1, 1, 1};
+  static constexpr std::array<std::int32_t, 4 + kMoreChannels> kStart{5, -7, 0, 1};
+  static constexpr std::array<float, 4 + kMoreChannels> kMultiplier{1, 1, 1, 1};
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = kCodes[i * (i + 3) % kCodes.size()];
-  kernels.conv_pack(shape, kWeight.data(), packed.data());
-  kernels.conv_to_numbers(shape, in.data(), packed.data(),
-                          {.start = start.data(), .multiplier = multiplier.data()}, out.data());
+  kernels.conv_pack(kShape, kWeight.data(), packed.data());
+  kernels.conv_to_numbers(kShape, in.data(), packed.data(),
+                          {.start = kStart.data(), .multiplier = kMultiplier.data()}, out.data());
   for (std::size_t o = 0; o < 4; ++o) {
     for (std::size_t lane = 0; lane < static_cast<std::size_t>(kernels.lanes); ++lane) {
-      int sum = start[o];
+      int sum = kStart[o];
       for (std::size_t i = 0; i < 4; ++i) sum += kWeight[o * 4 + i] * in[lane * 4 + i];
       if (out[o * static_cast<std::size_t>(kernels.lanes) + lane] != static_cast<real>(sum)) return false;
     }

@@ -30,16 +30,10 @@ double share(const LayerWeights& weights) {
 
 // Measured with bench --break-even, natively and in Chromium (native/README.md).
 double break_even(const ConvShape& shape, const Kernels&, const IntegerKernels& integer) {
-  const bool one_pixel = shape.out_height * shape.out_width == 1, one_tap = shape.taps() == 1;
-  switch (integer.lanes) {
-    // A single image's dense layer has its outputs side by side instead, and lists of one at a time are slow.
-    case 1:
-      return one_pixel ? 0 : 0.4;
-    case 16:
-      return one_pixel ? 0.7 : one_tap ? 0.4 : 0.5;
-    default:
-      return one_pixel || one_tap ? 0.65 : 0.55;
-  }
+  const bool one_pixel = shape.out_height * shape.out_width == 1;
+  // A single image's dense layer has its outputs side by side instead, and lists of one at a time are slow.
+  if (integer.lanes == 1) return one_pixel ? 0 : 0.4;
+  return one_pixel ? 0.65 : integer.lanes == 16 ? 0.5 : 0.55;
 }
 
 PackedBytes pack(const LayerWeights& weights, const Kernels&, const IntegerKernels& integer) {
