@@ -16,7 +16,7 @@ export interface DownloadOptions {
 }
 
 /** Pieces become a blob when they are so many bytes: browsers keep large blobs out of memory. */
-const keptBytes = 16 * 2 ** 20;
+const keptBytes = 4 * 2 ** 20;
 
 export async function download(
   dataset: CatalogueDataset,
