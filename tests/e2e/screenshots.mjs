@@ -44,7 +44,7 @@ const views = {
   pareto: 'Trade-offs',
   calibration: 'Calibration',
 };
-const measured = { sensitivity: 'Measure', pareto: 'Explore' };
+const measured = { layers: 'Measure sensitivity', sensitivity: 'Measure', pareto: 'Explore' };
 
 async function untilTrained(page) {
   await page.getByTestId('state').filter({ hasText: 'Trained' }).waitFor({ timeout: 60_000 });

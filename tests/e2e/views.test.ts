@@ -75,6 +75,26 @@ test('layers are shown as they run, with their time', async () => {
   await expect.poll(() => rows.first().locator('td').nth(4).innerText()).toMatch(/^[\d.]+/);
 });
 
+test('each layer’s sensitivity is what its own compression costs', async () => {
+  const costs = () =>
+    view()
+      .locator('tbody tr')
+      .evaluateAll((rows) => rows.map((row) => row.children[6]!.textContent.trim()));
+  expect(await costs()).toEqual(['–', '–', '–']);
+  await view().getByRole('button', { name: 'Measure sensitivity' }).click();
+  await expect.poll(async () => (await costs()).includes('–'), { timeout: 20_000 }).toBe(false);
+  const points = (await costs()).map((text) => Number(text.replace('−', '-')));
+  expect(Math.min(...points)).toBeLessThan(0);
+  // Of this compression alone: of another there are none yet, and going back brings them again.
+  const pruning = playground.page.locator('[data-kind=prune]').getByRole('checkbox').first();
+  await pruning.uncheck();
+  await settled(playground.page);
+  expect(await costs()).toEqual(['–', '–', '–']);
+  await pruning.check();
+  await settled(playground.page);
+  expect((await costs()).map((text) => Number(text.replace('−', '-')))).toEqual(points);
+});
+
 test('calibration shows the ranges of all methods, and dragging an end the error live', async () => {
   const { page } = playground;
   await choose('Calibration');

@@ -13,6 +13,12 @@ export function integer(value: number): string {
 
 export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`;
 
+/** With its sign: 0.52 → "+0.5". */
+export function signed(value: number, digits = 1): string {
+  const text = Math.abs(value).toFixed(digits);
+  return Number(text) === 0 ? text : `${value > 0 ? '+' : '−'}${text}`;
+}
+
 /** 9098 → "9.1 k": two significant digits below ten of a unit, otherwise three. */
 export function compact(value: number): string {
   for (const [size, unit] of [

@@ -404,7 +404,8 @@ export const en = {
     },
     layers: {
       title: 'Layers',
-      read: 'What the right network runs, layer by layer, and in which form; bars compare with its largest layer.',
+      read: 'What the right network runs, layer by layer, and in which form; bars compare with its largest layer. Sensitivity: the points of validation accuracy that it costs when this layer’s weights alone are compressed so, before any healing.',
+      measure: 'Measure sensitivity',
     },
     masks: {
       title: 'Masks',

@@ -23,11 +23,14 @@ const nameHeight = 15;
 export const placeOf = (value: number, { low, high }: { low: number; high: number }): number =>
   (value - low) / (high - low || 1);
 
+/** What the names of the ranges take at the top. */
+export const namesHeight = (names: number): number => nameHeight * names + 4;
+
 export function drawRanges(canvas: HTMLCanvasElement, plot: RangesPlot, theme: PlotTheme): void {
   const { context, width, height } = prepare(canvas);
   const { bins, range, others } = plot;
   const floor = height - labelHeight;
-  const ceiling = nameHeight * others.length + 4;
+  const ceiling = namesHeight(others.length);
   const counts = new Float64Array(columns);
   for (const [x, count] of bins) {
     const column = Math.min(columns - 1, Math.max(0, Math.floor(columns * placeOf(x, plot))));

@@ -1,9 +1,9 @@
 // A sweep over sparsity and bits in the background: each pipeline is run and measured, its figures appear as they come.
 
-import { EspalierError, type Sweep, type SweepGrid, type SweepLine } from 'espalier';
+import type { SweepGrid, SweepLine } from 'espalier';
 import { newCard, toStep } from '../compress/stack';
 import { session } from '../session.svelte';
-import { untilStanding } from './standing';
+import { Measurement } from './measurement.svelte';
 
 /** A line with all of its figures. */
 export type Point = SweepLine & { file_bytes: number; validation_accuracy: number };
@@ -22,9 +22,8 @@ function gridOf(): SweepGrid {
 }
 
 class Pareto {
-  progress = $state.raw<{ done: number; total: number; seconds: number | undefined }>();
-  error = $state('');
-  #sweep: Sweep | undefined;
+  /** What was measured before a stop is kept, and not measured again. */
+  readonly measurement = new Measurement();
   #measured = $state.raw<Point[]>([]);
   /** What they were measured of. */
   #version = $state(-1);
@@ -34,32 +33,16 @@ class Pareto {
     return this.#version === session.weightsVersion ? this.#measured : [];
   }
 
-  async start(): Promise<void> {
-    const { handles } = session;
-    if (!handles || this.progress) return;
-    this.error = '';
-    this.progress = { done: 0, total: 1, seconds: undefined };
-    await untilStanding();
-    if (this.#version !== session.weightsVersion) this.#measured = [];
-    this.#version = session.weightsVersion;
-    try {
-      const sweep = (this.#sweep = handles.model.sweep(handles.dataset, gridOf(), { lines: this.#measured }));
+  start(): Promise<void> {
+    return this.measurement.run(async (model, dataset, signal, show) => {
+      if (this.#version !== session.weightsVersion) this.#measured = [];
+      this.#version = session.weightsVersion;
+      const sweep = model.sweep(dataset, gridOf(), { lines: this.#measured, signal });
       for await (const event of sweep) {
         if (event.type === 'line') this.#add(event.line);
-        else this.progress = { done: event.done, total: event.total, seconds: event.etaSeconds };
+        else show({ done: event.done, total: event.total, seconds: event.etaSeconds });
       }
-    } catch (error) {
-      if (!(error instanceof EspalierError && error.code === 'aborted')) {
-        this.error = error instanceof Error ? error.message : String(error);
-      }
-    } finally {
-      this.progress = undefined;
-    }
-  }
-
-  /** What was measured is kept, and not measured again. */
-  stop(): void {
-    void this.#sweep?.abort().catch(() => {});
+    });
   }
 
   #add(line: SweepLine): void {

@@ -2,8 +2,8 @@
 
 import type { Dataset, Model } from 'espalier';
 import { session } from '../session.svelte';
-import { untilStanding } from './standing';
-import { layerOf, weightNames } from './tensors.svelte';
+import { Measurement, oneByOne } from './measurement.svelte';
+import { layerOf, validationAccuracy, weightNames } from './tensors.svelte';
 
 export type Axis = 'bits' | 'sparsity';
 
@@ -21,61 +21,36 @@ export interface SensitivityMap {
 }
 
 class Sensitivity {
+  readonly measurement = new Measurement();
   axis = $state<Axis>('bits');
   maps = $state.raw<Partial<Record<Axis, SensitivityMap>>>({});
-  progress = $state.raw<{ done: number; total: number; seconds: number }>();
-  error = $state('');
   /** What the maps were measured of. */
   #version = $state(-1);
-  #abort: AbortController | undefined;
 
   /** That of these weights. */
   get map(): SensitivityMap | undefined {
     return this.#version === session.weightsVersion ? this.maps[this.axis] : undefined;
   }
 
-  async start(): Promise<void> {
-    const { handles } = session;
-    if (!handles || this.progress) return;
-    const { model, dataset } = handles;
+  start(): Promise<void> {
     const { axis } = this;
-    const { signal } = (this.#abort = new AbortController());
-    this.error = '';
-    this.progress = { done: 0, total: 1, seconds: 0 };
-    await untilStanding();
-    if (this.#version !== session.weightsVersion) this.maps = {};
-    this.#version = session.weightsVersion;
-    try {
-      await this.#measure(axis, model, dataset, signal);
-    } catch (error) {
-      if (!signal.aborted) this.error = error instanceof Error ? error.message : String(error);
-    } finally {
-      this.progress = undefined;
-    }
-  }
-
-  stop(): void {
-    this.#abort?.abort();
-  }
-
-  async #measure(axis: Axis, model: Model, dataset: Dataset, signal: AbortSignal): Promise<void> {
-    const began = performance.now();
-    const layers = (await weightNames(model)).map(layerOf);
-    const split = dataset.info.counts.validation > 0 ? 'validation' : 'test';
-    const { accuracy: original } = await model.evaluate(dataset, split, { signal });
-    const cells = layers.flatMap((layer) => settings[axis].map((setting) => ({ layer, setting })));
-    const accuracies = cells.map(() => NaN);
-    this.maps = { ...this.maps, [axis]: { layers, accuracies: [...accuracies], original } };
-    for (const [i, { layer, setting }] of cells.entries()) {
-      signal.throwIfAborted();
-      const { model: compressed } = await compress(axis, model, dataset, layer, setting, signal);
-      const { accuracy } = await compressed.evaluate(dataset, split, { signal });
-      void compressed.dispose().catch(() => {});
-      accuracies[i] = accuracy;
-      this.maps = { ...this.maps, [axis]: { layers, accuracies: [...accuracies], original } };
-      const seconds = ((performance.now() - began) / 1000 / (i + 1)) * (cells.length - i - 1);
-      this.progress = { done: i + 1, total: cells.length, seconds };
-    }
+    return this.measurement.run(async (model, dataset, signal, show) => {
+      if (this.#version !== session.weightsVersion) this.maps = {};
+      this.#version = session.weightsVersion;
+      const layers = (await weightNames(model)).map(layerOf);
+      const original = await validationAccuracy(model, dataset, signal);
+      const cells = layers.flatMap((layer) => settings[axis].map((setting) => ({ layer, setting })));
+      const accuracies = cells.map(() => NaN);
+      const keep = () =>
+        (this.maps = { ...this.maps, [axis]: { layers, accuracies: [...accuracies], original } });
+      keep();
+      await oneByOne(cells, signal, show, async ({ layer, setting }, i) => {
+        const { model: compressed } = await compress(axis, model, dataset, layer, setting, signal);
+        accuracies[i] = await validationAccuracy(compressed, dataset, signal);
+        void compressed.dispose().catch(() => {});
+        keep();
+      });
+    });
   }
 }
 

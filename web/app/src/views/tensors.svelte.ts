@@ -1,6 +1,6 @@
 // Weights of both networks, read again when one of them is another.
 
-import type { Model, Tensor } from 'espalier';
+import type { Dataset, Model, Tensor } from 'espalier';
 import { comparison, type SideName, type Sides } from '../compress/comparison.svelte';
 
 type Both<Value> = Partial<Sides<Value>>;
@@ -50,4 +50,14 @@ export function nonzeros({ data }: Tensor): number {
   let count = 0;
   for (const value of data) if (value !== 0) count += 1;
   return count;
+}
+
+/** Choices are made on the validation images; a dataset without any has only its test images. */
+export async function validationAccuracy(
+  model: Model,
+  dataset: Dataset,
+  signal: AbortSignal,
+): Promise<number> {
+  const split = dataset.info.counts.validation > 0 ? 'validation' : 'test';
+  return (await model.evaluate(dataset, split, { signal })).accuracy;
 }
