@@ -20,6 +20,8 @@ const shots = {
   wide: { width: 1920, height: 1080, colorScheme: 'light', fullPage: false },
   data: { width: 1440, height: 900, colorScheme: 'light', act: (page) => page.click('text=Change data') },
   resnet: { width: 1440, height: 900, colorScheme: 'dark', hash: '#preset=resnet&epochs=3', fullPage: true },
+  chinese: { width: 1440, height: 900, colorScheme: 'light', hash: '#lang=zh', fullPage: true },
+  'chinese-phone': { width: 390, height: 844, colorScheme: 'dark', hash: '#lang=zh' },
   'race-light': { width: 1440, height: 900, colorScheme: 'light', race: /^Here/, fullPage: true },
   'race-dark': { width: 1440, height: 900, colorScheme: 'dark', race: /^Racing/, fullPage: true },
   'race-phone': { width: 390, height: 844, colorScheme: 'light', race: /^Here/, fullPage: true },
