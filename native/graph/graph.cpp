@@ -226,6 +226,9 @@ InputInfo read_input(const json& spec) {
   for (const double deviation : info.standard_deviation) {
     if (!(deviation > 0)) fail("input.standard_deviation", "must be above 0");
   }
+  if (!info.is_normalisation_in_range()) {
+    fail("input", "has a mean beyond 1e18 or a standard deviation beyond 1e18 or 1e-18");
+  }
   return info;
 }
 
@@ -337,6 +340,11 @@ json field_json(const Attributes& attributes, const Field& field) {
 }
 
 }  // namespace
+
+bool InputInfo::is_normalisation_in_range(double most) const {
+  return std::ranges::all_of(mean, [&](double m) { return std::abs(m) <= most; }) &&
+         std::ranges::all_of(standard_deviation, [&](double s) { return s >= 1 / most && s <= most; });
+}
 
 Graph compile(const json& spec) {
   if (!spec.is_object()) fail("spec", "must be a JSON object, found " + shown(spec));

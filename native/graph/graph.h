@@ -17,6 +17,9 @@ struct InputInfo {
   Shape shape;
   std::vector<double> mean;
   std::vector<double> standard_deviation;
+
+  // Means and deviations lie within `most` and its inverse, so that pixels stay numbers of float32.
+  bool is_normalisation_in_range(double most = 1e18) const;
 };
 
 struct Graph {

@@ -301,9 +301,7 @@ class Walk {
     whole(shape.width, 1, 1, 4096);
     channel_numbers(graph.input.mean, shape.channels, 0);
     channel_numbers(graph.input.standard_deviation, shape.channels, 1);
-    for (const double deviation : graph.input.standard_deviation) {
-      if (!(deviation > 0)) refuse("has a standard deviation that is not above 0");
-    }
+    if (!graph.input.is_normalisation_in_range()) refuse("has a mean or a standard deviation out of range");
     whole(graph.classes, 2, 2, 65536);
     whole(count, 3, 1, kMostLayers);
     for (std::size_t i = 0; i < count; ++i) layer(source ? &source->nodes[i] : nullptr, graph);

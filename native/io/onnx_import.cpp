@@ -914,6 +914,10 @@ class Importer {
       input.standard_deviation.push_back(deviation);
       input.mean.push_back(-offset_[i] * deviation);
     }
+    // Narrower than the engine's own range, because a writer rounds to float32.
+    if (!input.is_normalisation_in_range(1e17)) {
+      fail("normalises its image with a mean beyond 1e17 or a standard deviation beyond 1e17 or 1e-17");
+    }
   }
   void read_metadata(ModelFile& result) const {
     const auto text = [&](const char* key) {

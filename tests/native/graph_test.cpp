@@ -125,6 +125,18 @@ TEST(Spec, errors_outside_the_layers_name_the_field) {
   spec.erase("optimizer");
   spec["input"]["mean"] = {0.1, 0.2};
   EXPECT_EQ(message_of(spec), "input.mean: must be a list of 1 numbers, one for each channel");
+  spec["input"]["mean"] = {1e18};
+  EXPECT_EQ(message_of(spec), "no error");
+  // Their quotient would be no number of float32.
+  const char* const out_of_range =
+      "input: has a mean beyond 1e18 or a standard deviation beyond 1e18 or 1e-18";
+  spec["input"]["mean"] = {-1.1e18};
+  EXPECT_EQ(message_of(spec), out_of_range);
+  spec["input"]["mean"] = {0};
+  for (const double deviation : {1.1e18, 0.9e-18}) {
+    spec["input"]["standard_deviation"] = {deviation};
+    EXPECT_EQ(message_of(spec), out_of_range);
+  }
 }
 
 TEST(Spec, presets_have_the_parameters_of_the_papers) {

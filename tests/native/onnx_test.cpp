@@ -270,6 +270,14 @@ TEST(Onnx, constants_on_the_image_are_its_normalisation) {
   EXPECT_NEAR(answers(*model)[0], (kMean - real(0.25)) / real(0.5), 1e-6);
 }
 
+TEST(Onnx, a_normalisation_that_float32_cannot_hold_is_refused) {
+  for (const float scale : {1e-30f, 1e30f}) {
+    expect_says(error_of(ending({{.name = "s", .op = "Mul", .inputs = {"x", "m"}, .outputs = {"end"}}},
+                                {floats("m", {}, {scale})})),
+                "normalises its image with a mean beyond 1e17");
+  }
+}
+
 TEST(Onnx, a_sum_behind_a_product_is_its_bias_and_a_softmax_at_the_end_is_left_out) {
   onnx::File file = ending({{.name = "i", .op = "Identity", .inputs = {"x"}, .outputs = {"end"}}});
   file.nodes.back().outputs = {"product"};
