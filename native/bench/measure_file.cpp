@@ -22,6 +22,8 @@ constexpr double kSeconds = 0.2;
 constexpr int kRepetitions = 16;
 constexpr std::size_t kLeastDurations = 5;
 constexpr double kLayerSeconds = 0.02;
+// The runs of the whole network in between included: of a large one they take most of the time.
+constexpr double kLayerPatience = 0.05;
 
 const Split& timed_split(const Dataset& dataset) {
   return dataset.test.count() > 0         ? dataset.test
@@ -76,16 +78,20 @@ LayerClock::LayerClock(PackedModel& model, const Dataset& dataset) : model_(mode
 bool LayerClock::advance() {
   const int now = static_cast<int>(layers_.size());
   if (now == model_.instruction_count()) return false;
+  const double arrived = now_in_seconds();
   model_.infer_block(images_.data(), model_.lanes(), 0);  // what the instruction reads
   const double begin = now_in_seconds();
   for (int i = 0; i < kRepetitions; ++i) model_.run_instruction(now, images_.data(), model_.lanes());
-  durations_.push_back(now_in_seconds() - begin);
-  seconds_ += durations_.back();
-  if (durations_.size() < kLeastDurations || seconds_ < kLayerSeconds) return true;
+  const double end = now_in_seconds();
+  durations_.push_back(end - begin);
+  seconds_ += end - begin;
+  spent_ += end - arrived;
+  if (durations_.size() < kLeastDurations) return true;
+  if (seconds_ < kLayerSeconds && spent_ < kLayerPatience) return true;
   layers_.push_back({std::string(model_.instruction_name(now)),
                      1e6 * quantile(durations_, 0.5) / kRepetitions / model_.lanes()});
   durations_.clear();
-  seconds_ = 0;
+  seconds_ = spent_ = 0;
   return true;
 }
 

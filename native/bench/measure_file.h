@@ -56,7 +56,8 @@ class LayerClock {
   PackedModel& model_;
   std::vector<std::uint8_t> images_;  // a block
   std::vector<double> durations_;     // of the instruction under way
-  double seconds_ = 0;
+  double seconds_ = 0;                // of those
+  double spent_ = 0;                  // with what came before each of them
   std::vector<Layer> layers_;
 };
 
