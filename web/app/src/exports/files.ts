@@ -4,6 +4,7 @@ import type { FileFormatName } from 'espalier';
 import { comparison, type SideName } from '../compress/comparison.svelte';
 import { toPipeline } from '../compress/stack';
 import { offer } from '../offer';
+import { snapshot } from '../plots/snapshot';
 import { slug } from '../recognise';
 import { session } from '../session.svelte';
 import { reportAsCsv, reportAsJson } from './report';
@@ -36,3 +37,9 @@ export async function saveOriginal(): Promise<void> {
 
 export const saveJson = (): void => offer(reportAsJson(), `${baseName()}-report.json`);
 export const saveCsv = (): void => offer(reportAsCsv(), `${baseName()}-report.csv`);
+
+/** Of what an element shows; `name` says what that is. */
+export async function savePicture(element: HTMLElement, name: string): Promise<void> {
+  const blob = await new Promise<Blob | null>((resolve) => snapshot(element).toBlob(resolve));
+  if (blob) offer(new Uint8Array(await blob.arrayBuffer()), `${baseName()}-${name}.png`);
+}

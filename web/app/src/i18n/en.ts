@@ -13,6 +13,7 @@ export const en = {
       'Everything here runs in this page: a C++ engine compiled to WebAssembly. Nothing is uploaded, and every number was measured on this device.',
     close: 'Close',
     dismiss: 'Dismiss',
+    picture: 'Picture',
     /** Above a sentence of the engine, which speaks English only. */
     engineSays: '',
   },
@@ -625,6 +626,7 @@ export const en = {
     c: 'For C, .h',
     json: 'Report, .json',
     csv: 'Report, .csv',
+    wall: 'Picture of the wall, .png',
     command: 'On the command line',
     snippet: 'In TypeScript',
     copy: 'Copy',

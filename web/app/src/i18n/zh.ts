@@ -10,6 +10,7 @@ export const zh: Messages = {
       '一切都在此网页中运行：编译为 WebAssembly 的 C++ 引擎。不上传任何内容，所有数字均在本设备上实测。',
     close: '关闭',
     dismiss: '关闭提示',
+    picture: '图片',
     engineSays: '引擎报告（英文）：',
   },
   units: {
@@ -573,6 +574,7 @@ export const zh: Messages = {
     c: '供 C 使用 .h',
     json: '报告 .json',
     csv: '报告 .csv',
+    wall: '图像墙的图片 .png',
     command: '命令行',
     snippet: 'TypeScript 代码',
     copy: '复制',
