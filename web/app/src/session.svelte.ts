@@ -31,7 +31,8 @@ import { t } from './i18n/index.svelte';
 import { offer } from './offer';
 import { PageError } from './page-error';
 import { slug, type Identity } from './recognise';
-import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './kept-training';
+import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './session/kept-training';
+import { notices } from './session/notices.svelte';
 import {
   defaults,
   editedEnding,
@@ -66,15 +67,6 @@ export interface Judgement {
   step: number;
   evaluation: Evaluation;
   labels: Uint16Array;
-}
-export interface Notice {
-  id: number;
-  kind: 'error' | 'info';
-  text: string;
-  /** What the engine said, which speaks English whatever the language of the page. */
-  english?: string;
-  /** What the text speaks of, to go there. */
-  address?: string;
 }
 export interface Download {
   id: string;
@@ -134,8 +126,6 @@ class Session {
   judgement = $state.raw<Judgement>();
   judgedSplit = $state<SplitName>('validation');
 
-  notices = $state.raw<Notice[]>([]);
-
   /** Goes up when the weights, or the data that they are judged by, are others. */
   weightsVersion = $state(0);
 
@@ -167,7 +157,6 @@ class Session {
   /** Where the address wants a training to be paused. */
   #until = typeof location === 'undefined' ? 0 : stepOf(location.hash);
   #downloadAbort: AbortController | undefined;
-  #noticeId = 0;
 
   /** What is compressed, and where. */
   get handles(): { engine: Engine; model: Model; dataset: Dataset } | undefined {
@@ -237,7 +226,7 @@ class Session {
       const source = await this.sourceOf(kept.datasetId);
       if (!source) return false;
       await this.#takeUp(kept, source);
-      this.say('info', kept.state === 'finished' ? t.notices.restored : t.notices.resumed);
+      notices.say('info', kept.state === 'finished' ? t.notices.restored : t.notices.resumed);
       return true;
     } catch {
       // Kept by another version of the page, perhaps; a fresh start takes its place.
@@ -299,7 +288,7 @@ class Session {
     try {
       const source = await this.sourceOf(id);
       if (source) return await this.#change(id, source);
-      this.say('info', t.notices.notStored(id));
+      notices.say('info', t.notices.notStored(id));
       return await this.#change(builtInDigits.id, drawnDigits);
     } catch (error) {
       this.report(error);
@@ -607,13 +596,13 @@ class Session {
     this.#recovering = true;
     const now = performance.now();
     this.#crashes = [...this.#crashes.filter((at) => now - at < crashesCountMs), now];
-    if (this.#crashes.length > mostCrashes) return this.say('error', t.notices.gaveUp);
+    if (this.#crashes.length > mostCrashes) return notices.say('error', t.notices.gaveUp);
     const checkpoint = this.#checkpoint;
     await this.#inOrder(async () => {
       await this.#openEngine();
       if (checkpoint) await this.#takeUp(checkpoint, this.#source);
       else await this.#change(this.datasetId, this.#source, this.applied);
-      this.say('info', checkpoint ? t.notices.recovered : t.notices.recoveredAnew);
+      notices.say('info', checkpoint ? t.notices.recovered : t.notices.recoveredAnew);
     });
     this.#recovering = false;
   }
@@ -653,7 +642,7 @@ class Session {
     const settings = { ...applied, dataset: datasetId };
     const about = { settings, datasetId, modelName, trainings, finished, validationAccuracy };
     this.#checkpoint = { at: Date.now(), bytes, state, ...about, ...seen };
-    await this.#keeper.keep(this.#checkpoint).catch(() => this.say('info', t.notices.notKept));
+    await this.#keeper.keep(this.#checkpoint).catch(() => notices.say('info', t.notices.notKept));
   }
 
   // ── Looking inside ───────────────────────────────────────────────────────────────────────────
@@ -814,7 +803,7 @@ class Session {
     const models = files.filter(({ name }) => /\.(safetensors|espalier|onnx)$/i.test(name));
     const [model] = models;
     if (model && files.length > 1) {
-      return this.say('error', t.notices.oneModel);
+      return notices.say('error', t.notices.oneModel);
     }
     await this.#inOrder(() => (model ? this.#openModel(model) : this.#openFiles(files)), false);
   }
@@ -841,7 +830,7 @@ class Session {
     await this.#inspect(model);
     this.#settle();
     void this.#keepFinished();
-    this.say('info', t.notices.loaded(file.name));
+    notices.say('info', t.notices.loaded(file.name));
   }
 
   /** What starts a model from a file again, with fresh weights. */
@@ -910,7 +899,7 @@ class Session {
       await keep({ ...about, bytes }, files);
       await this.#listStored();
     } catch {
-      this.say('info', t.notices.noRoom(about.name));
+      notices.say('info', t.notices.noRoom(about.name));
     }
   }
 
@@ -954,22 +943,9 @@ class Session {
     void (moved ? this.useStored(settings.dataset) : this.reset());
   }
 
-  dismiss(id: number): void {
-    this.notices = this.notices.filter((notice) => notice.id !== id);
-  }
-
-  say(kind: Notice['kind'], text: string, english = '', address = ''): void {
-    const notice = { id: ++this.#noticeId, kind, text, english, address };
-    const others = this.notices.filter((old) => old.text !== text || old.english !== english);
-    this.notices = [...others, notice].slice(-3);
-    if (kind === 'info') setTimeout(() => this.dismiss(notice.id), 8000);
-  }
-
   report(error: unknown): void {
     if (error instanceof EspalierError && error.code === 'crashed') return void this.#recover();
-    if (error instanceof PageError) return this.say('error', error.message, '', error.address);
-    const text = error instanceof Error ? error.message : String(error);
-    this.say('error', t.page.engineSays, /[.!?]$/.test(text) ? text : `${text}.`);
+    notices.sayError(error);
   }
 
   /** `fatal`: nothing is left that could go on. */
