@@ -11,7 +11,6 @@ import {
   type Evaluation,
   type Model,
   type ModelInspection,
-  type ModelSpec,
   type Pipeline,
   type SplitName,
   type Tensor,
@@ -21,21 +20,20 @@ import {
   type TrainingProgress,
 } from 'espalier';
 import { readDataset, type NamedBlob, type ReadDataset } from './data/source';
-import { drawnDatasets, isDrawn, letterNames } from './data/drawn';
-import { builtInDigits, catalogue, type CatalogueDataset } from './datasets';
-import { download } from './download';
+import { builtInDigits } from './datasets';
 import { History } from './history';
-import { isLike, layersOf, specOf } from './network/layers';
-import { fromText, toText } from './network/text';
 import { t } from './i18n/index.svelte';
-import { offer } from './offer';
+import { drawnDigits } from './kept-digits';
+import { takeEngine } from './opening';
 import { PageError } from './page-error';
-import { slug, type Identity } from './recognise';
+import type { Identity } from './recognise';
 import { stepOfCheckpoint, TrainingKeeper, type KeptTraining } from './session/kept-training';
+import { library } from './session/library.svelte';
+import { loadFitting, modelOf, networkOf } from './session/models';
+import { classNamesOf, datasetNameOf } from './session/names';
 import { notices } from './session/notices.svelte';
 import {
   defaults,
-  editedEnding,
   fromHash,
   modelNameOf,
   sameSettings,
@@ -44,9 +42,6 @@ import {
   toHash,
   type Settings,
 } from './settings';
-import { drawnDigits } from './kept-digits';
-import { takeEngine } from './opening';
-import { forget, keep, listStored, readStored, type StoredDataset, type StoredFile } from './storage';
 
 export type Phase = 'starting' | 'training' | 'paused' | 'done' | 'ready' | 'failed';
 
@@ -68,11 +63,6 @@ export interface Judgement {
   evaluation: Evaluation;
   labels: Uint16Array;
 }
-export interface Download {
-  id: string;
-  fraction: number;
-}
-
 const sampleCount = 30;
 const numbersEveryMs = 200;
 const viewsEveryMs = 250;
@@ -95,8 +85,6 @@ class Session {
 
   dataset = $state.raw<DatasetInfo>();
   datasetId = $state<string>(builtInDigits.id);
-  stored = $state.raw<StoredDataset[]>([]);
-  downloading = $state.raw<Download>();
 
   modelName = $state('');
   /** Goes up when a model's file is opened. */
@@ -156,7 +144,6 @@ class Session {
   #crashes: number[] = [];
   /** Where the address wants a training to be paused. */
   #until = typeof location === 'undefined' ? 0 : stepOf(location.hash);
-  #downloadAbort: AbortController | undefined;
 
   /** What is compressed, and where. */
   get handles(): { engine: Engine; model: Model; dataset: Dataset } | undefined {
@@ -169,17 +156,11 @@ class Session {
   }
 
   get datasetName(): string {
-    if (this.datasetId === builtInDigits.id && this.dataset) return t.data.digits;
-    if (isDrawn(this.datasetId)) return t.data.drawn[this.datasetId];
-    return catalogue.find(({ id }) => id === this.datasetId)?.name ?? this.dataset?.name ?? '';
+    return datasetNameOf(this.datasetId, this.dataset);
   }
 
   get classNames(): string[] {
-    const id = this.datasetId;
-    const known =
-      t.data.classNames[id] ?? namesOf(id) ?? this.stored.find((one) => one.id === id)?.classNames;
-    const own = this.dataset?.classNames ?? [];
-    return known?.length === own.length ? known : own;
+    return classNamesOf(this.datasetId, this.dataset);
   }
 
   /** The menus say something else than what is being trained. */
@@ -214,7 +195,7 @@ class Session {
       await this.#openEngine();
       if (!(await this.#openKept())) await this.#openFirst();
       this.catalog = await this.#engine?.catalog();
-      await this.#listStored();
+      await library.list();
     });
   }
 
@@ -223,7 +204,7 @@ class Session {
     const kept = await this.#keeper.open((one) => this.#isWanted(one));
     if (!kept) return false;
     try {
-      const source = await this.sourceOf(kept.datasetId);
+      const source = await library.sourceOf(kept.datasetId);
       if (!source) return false;
       await this.#takeUp(kept, source);
       notices.say('info', kept.state === 'finished' ? t.notices.restored : t.notices.resumed);
@@ -286,7 +267,7 @@ class Session {
   async #openFirst(): Promise<void> {
     const id = this.settings.dataset;
     try {
-      const source = await this.sourceOf(id);
+      const source = await library.sourceOf(id);
       if (source) return await this.#change(id, source);
       notices.say('info', t.notices.notStored(id));
       return await this.#change(builtInDigits.id, drawnDigits);
@@ -298,14 +279,6 @@ class Session {
     if (!this.settings.network) this.settings.preset = preset;
     const settings = { ...$state.snapshot(this.settings), preset, network: '' };
     await this.#change(builtInDigits.id, drawnDigits, settings);
-  }
-
-  /** Where the data of this name come from; nothing, if this browser does not have them. */
-  async sourceOf(id: string): Promise<DatasetSource | undefined> {
-    if (id === builtInDigits.id) return drawnDigits;
-    if (isDrawn(id)) return { kind: 'files', files: await drawnDatasets[id](), name: id };
-    const files = await readStored(id).catch(() => undefined);
-    return files && { kind: 'files', files, name: await this.#nameOf(id) };
   }
 
   /** Other data and a fresh model for it. If one of them is impossible, everything stays as it was. */
@@ -809,36 +782,18 @@ class Session {
   }
 
   async #openModel(file: NamedBlob): Promise<void> {
-    const model = await this.#need().loadModel(file.data);
-    const { channels, height, width } = model.spec.input;
-    const data = this.dataset;
-    const fits = data && channels === data.channels && height === data.height && width === data.width;
-    if (!fits || model.spec.classes !== data.classNames.length) {
-      void model.dispose();
-      const size = t.units.size(channels, height, width);
-      throw new PageError(
-        t.notices.otherImages(file.name, size, model.spec.classes, data?.name ?? t.notices.thisDataset),
-      );
-    }
+    const model = await loadFitting(this.#need(), file, this.dataset);
     await this.#adopt(model, model.spec.name ?? file.name);
     this.openedModels += 1;
     this.history.clear();
     this.historyVersion += 1;
-    Object.assign(this.settings, this.#settingsOf(model.spec));
+    Object.assign(this.settings, networkOf(model.spec, this.modelName, this.catalog));
     this.applied = $state.snapshot(this.settings);
     this.phase = 'ready';
     await this.#inspect(model);
     this.#settle();
     void this.#keepFinished();
     notices.say('info', t.notices.loaded(file.name));
-  }
-
-  /** What starts a model from a file again, with fresh weights. */
-  #settingsOf(spec: ModelSpec): Pick<Settings, 'preset' | 'network'> {
-    const preset = this.modelName.replace(editedEnding, '');
-    const row = this.catalog?.presets.find(({ name }) => name === preset);
-    if (!this.catalog || (row && isLike(spec, row.spec))) return { preset, network: '' };
-    return { preset, network: toText(layersOf(spec, this.catalog)) };
   }
 
   /** A dataset that was read or drawn: trained on, and kept. */
@@ -852,78 +807,20 @@ class Session {
 
   async #take({ id, name, files, classNames }: Identity & ReadDataset): Promise<void> {
     await this.#change(id, { kind: 'files', files, name });
-    await this.#keep({ id, name, ...(classNames && { classNames }) }, files);
+    await library.keep({ id, name, ...(classNames && { classNames }) }, files);
+  }
+
+  /** Fresh data under this name, with a fresh model. */
+  use(id: string, source: DatasetSource): Promise<void> {
+    return this.#inOrder(() => this.#change(id, source), false);
   }
 
   useStored(id: string): Promise<void> {
     return this.#inOrder(async () => {
-      const source = await this.sourceOf(id);
+      const source = await library.sourceOf(id);
       if (!source) throw new PageError(t.notices.loadAgain(id));
       await this.#change(id, source);
     }, false);
-  }
-
-  async forgetStored(id: string): Promise<void> {
-    await forget(id).catch((error: unknown) => this.report(error));
-    await this.#listStored();
-  }
-
-  async download(dataset: CatalogueDataset): Promise<void> {
-    this.#downloadAbort?.abort();
-    const { signal } = (this.#downloadAbort = new AbortController());
-    this.downloading = { id: dataset.id, fraction: 0 };
-    try {
-      const files = await download(dataset, {
-        signal,
-        onProgress: (fraction) => (this.downloading = { id: dataset.id, fraction }),
-      });
-      this.downloading = undefined;
-      const source: DatasetSource = { kind: 'files', files, name: dataset.name };
-      await this.#inOrder(() => this.#change(dataset.id, source), false);
-      await this.#keep({ id: dataset.id, name: dataset.name }, files);
-    } catch (error) {
-      if (!signal.aborted) this.report(error);
-    } finally {
-      if (this.#downloadAbort.signal === signal) this.downloading = undefined;
-    }
-  }
-
-  cancelDownload(): void {
-    this.#downloadAbort?.abort();
-    this.downloading = undefined;
-  }
-
-  async #keep(about: Omit<StoredDataset, 'bytes'>, files: StoredFile[]): Promise<void> {
-    const bytes = files.reduce((sum, { data }) => sum + data.size, 0);
-    try {
-      await keep({ ...about, bytes }, files);
-      await this.#listStored();
-    } catch {
-      notices.say('info', t.notices.noRoom(about.name));
-    }
-  }
-
-  async #nameOf(id: string): Promise<string> {
-    const known = catalogue.find((dataset) => dataset.id === id);
-    if (known) return known.name;
-    await this.#listStored();
-    return this.stored.find((dataset) => dataset.id === id)?.name ?? id;
-  }
-
-  async #listStored(): Promise<void> {
-    this.stored = await listStored().catch(() => []);
-  }
-
-  async save(): Promise<void> {
-    try {
-      const bytes = await this.#model?.save();
-      if (!bytes) return;
-      const accuracy = this.testAccuracy ?? this.validationAccuracy;
-      const figure = accuracy === undefined ? '' : `-${(100 * accuracy).toFixed(1)}`;
-      offer(bytes, `espalier-${slug(this.modelName)}-${slug(this.datasetId)}${figure}.safetensors`);
-    } catch (error) {
-      this.report(error);
-    }
   }
 
   // ── The page ─────────────────────────────────────────────────────────────────────────────────
@@ -966,21 +863,6 @@ class Session {
 }
 
 export const session = new Session();
-
-/** The spec of an edited network, or a preset's name. */
-export function modelOf(
-  settings: Pick<Settings, 'preset' | 'network'>,
-  data: DatasetInfo,
-): string | ModelSpec {
-  const layers = settings.network ? fromText(settings.network) : undefined;
-  return layers ? specOf(layers, modelNameOf(settings), data) : settings.preset;
-}
-
-/** Of classes that every language calls the same. */
-function namesOf(id: string): string[] | undefined {
-  if (id === 'letters') return letterNames;
-  return catalogue.find((dataset) => dataset.id === id)?.classNames;
-}
 
 /** All images over all the time that they took. */
 function meanSpeed(events: TrainingProgress[], stepBefore: number): number {

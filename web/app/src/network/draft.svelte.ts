@@ -5,7 +5,8 @@ import { EspalierError, type LayerInspection, type ModelInspection, type ModelSp
 import { Latest } from '../compress/latest';
 import { t } from '../i18n/index.svelte';
 import { PageError } from '../page-error';
-import { modelOf, session } from '../session.svelte';
+import { session } from '../session.svelte';
+import { modelOf } from '../session/models';
 import { modelNameOf, usualLearningRate } from '../settings';
 import { Undo } from '../undo';
 import {
