@@ -39,7 +39,7 @@ export async function saveModel(): Promise<void> {
   try {
     const bytes = await session.handles?.model.save();
     if (!bytes) return;
-    const accuracy = session.testAccuracy ?? session.validationAccuracy;
+    const accuracy = session.judging.testAccuracy ?? session.run.validationAccuracy;
     const figure = accuracy === undefined ? '' : `-${(100 * accuracy).toFixed(1)}`;
     offer(bytes, `${baseName()}-${slug(session.datasetId)}${figure}.safetensors`);
   } catch (error) {
