@@ -55,17 +55,17 @@ class Session {
     onBeat: () => this.#lookAgain(),
     onPaused: () => {
       this.#settle();
-      void this.keeping.saveCheckpoint(true);
+      void this.#keeping.saveCheckpoint(true);
     },
     onDone: () => {
       this.#settle();
-      void this.keeping.saveFinished();
+      void this.#keeping.saveFinished();
     },
     report: (error) => this.report(error),
   });
   readonly inside = new Inside(this.#current, this.run, (error) => this.report(error));
   readonly judging = new Judging(this.#current, this.run, (error) => this.report(error));
-  readonly keeping = new Keeping(this.#current, this.run, () => {
+  readonly #keeping = new Keeping(this.#current, this.run, () => {
     const { datasetId, modelName } = this;
     return { datasetId, modelName };
   });
@@ -120,7 +120,7 @@ class Session {
 
   start(): Promise<void> {
     document.addEventListener('visibilitychange', () => {
-      if (document.hidden) void this.keeping.saveCheckpoint(true);
+      if (document.hidden) void this.#keeping.saveCheckpoint(true);
     });
     return this.#inOrder(async () => {
       this.engine = await this.#current.openEngine();
@@ -131,7 +131,7 @@ class Session {
   }
 
   async #openKept(): Promise<boolean> {
-    const kept = await this.keeping.open(this.settings);
+    const kept = await this.#keeping.open(this.settings);
     if (!kept) return false;
     try {
       const source = await library.sourceOf(kept.datasetId);
@@ -150,7 +150,7 @@ class Session {
     const model = await this.#current.needEngine().loadModel(kept.bytes);
     await this.#useDataset(kept.datasetId, source, dataset);
     await this.#adopt(model, kept.modelName);
-    this.keeping.last = kept;
+    this.#keeping.last = kept;
     this.run.restore(kept);
     if (kept.state === 'finished') {
       await this.inside.inspect(model);
@@ -228,7 +228,7 @@ class Session {
     await this.#adopt(model, modelNameOf(settings));
     this.run.history.clear();
     this.#train(settings);
-    this.keeping.forget();
+    this.#keeping.forget();
     if (this.run.until > 0) void this.pause();
     this.run.afterFirstStep(() => this.inside.inspect(model));
   }
@@ -240,13 +240,13 @@ class Session {
     this.modelName = name;
     this.run.clear();
     this.judging.clear();
-    this.keeping.last = undefined;
+    this.#keeping.last = undefined;
     void old?.dispose().catch(() => {});
   }
 
   #train(settings: Settings, resumed?: Training): void {
     this.judging.rest();
-    this.keeping.rest();
+    this.#keeping.rest();
     this.run.start(settings, resumed);
   }
 
@@ -276,7 +276,7 @@ class Session {
   #lookAgain(): void {
     if (!document.hidden) this.inside.refresh();
     void this.judging.nowAndThen();
-    void this.keeping.saveCheckpoint();
+    void this.#keeping.saveCheckpoint();
   }
 
   /** Weights stand still: show everything as of now. */
@@ -294,7 +294,7 @@ class Session {
     const now = performance.now();
     this.#crashes = [...this.#crashes.filter((at) => now - at < crashesCountMs), now];
     if (this.#crashes.length > mostCrashes) return notices.say('error', t.notices.gaveUp);
-    const checkpoint = this.keeping.last;
+    const checkpoint = this.#keeping.last;
     await this.#inOrder(async () => {
       this.engine = await this.#current.openEngine();
       if (checkpoint) await this.#takeUp(checkpoint, this.#source);
@@ -324,7 +324,7 @@ class Session {
     this.run.showUntrained($state.snapshot(this.settings));
     await this.inside.inspect(model);
     this.#settle();
-    void this.keeping.saveFinished();
+    void this.#keeping.saveFinished();
     notices.say('info', t.notices.loaded(file.name));
   }
 
