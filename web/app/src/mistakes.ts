@@ -1,6 +1,6 @@
 // What an evaluation says about single images and pairs of classes.
 
-import type { Judgement } from './session.svelte';
+import type { Judgement } from './session/judging.svelte';
 
 export interface Mistake {
   index: number;

@@ -7,8 +7,9 @@ import App from './App.svelte';
 import { t } from './i18n/index.svelte';
 import { keepForOffline } from './offline/register';
 import { session } from './session.svelte';
+import { notices } from './session/notices.svelte';
 
 void session.start();
 const target = document.getElementById('app');
 if (target) mount(App, { target });
-keepForOffline(() => session.say('info', t.notices.newVersion));
+keepForOffline(() => notices.say('info', t.notices.newVersion));

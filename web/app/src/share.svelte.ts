@@ -2,6 +2,7 @@
 
 import { t } from './i18n/index.svelte';
 import { session } from './session.svelte';
+import { notices } from './session/notices.svelte';
 
 class Share {
   /** Somebody has done it in this visit. */
@@ -11,10 +12,10 @@ class Share {
     this.isDone = true;
     try {
       await navigator.clipboard.writeText(location.href);
-      session.say('info', session.isRepeatable ? t.exports.shared : t.exports.sharedWithoutWeights);
+      notices.say('info', session.isRepeatable ? t.exports.shared : t.exports.sharedWithoutWeights);
     } catch {
       // Browsers without a clipboard show the address all the same.
-      session.say('info', t.guide.share);
+      notices.say('info', t.guide.share);
     }
   }
 }

@@ -28,10 +28,10 @@ export function shortcuts(event: KeyboardEvent, onHelp: () => void): void {
       void session.toggle();
       break;
     case 's':
-      void session.stepOnce();
+      void session.run.stepOnce();
       break;
     case 'e':
-      void session.epochOnce();
+      void session.run.epochOnce();
       break;
     case 'r':
       void session.reset();

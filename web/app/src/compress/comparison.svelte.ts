@@ -322,7 +322,7 @@ class Comparison {
     session.writeAddress({
       left: texts.left,
       right: texts.right === toText(freshStack()) ? '' : texts.right,
-      step: session.phase === 'paused' ? String(session.step) : '',
+      step: session.phase === 'paused' ? String(session.run.step) : '',
     });
   }
 }

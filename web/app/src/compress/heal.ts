@@ -12,10 +12,10 @@ const rateShare = 0.2;
 
 export function healingOptions(): Options {
   const images = session.dataset?.counts.train ?? 0;
-  const epochs = images > 0 ? (wantedSeconds * session.imagesPerSecond) / images : 1;
+  const epochs = images > 0 ? (wantedSeconds * session.run.imagesPerSecond) / images : 1;
   const usual = usualLearningRate({
     optimizer: 'momentum',
-    preset: session.applied?.preset ?? session.modelName,
+    preset: session.run.applied?.preset ?? session.modelName,
   });
   return {
     epochs: Math.max(1, Math.min(mostEpochs, Math.round(epochs))),

@@ -35,6 +35,19 @@ export async function saveOriginal(): Promise<void> {
   if (bytes) offer(bytes, originalName());
 }
 
+/** The network as it stands, with its accuracy in the file's name. */
+export async function saveModel(): Promise<void> {
+  try {
+    const bytes = await session.handles?.model.save();
+    if (!bytes) return;
+    const accuracy = session.judging.testAccuracy ?? session.run.validationAccuracy;
+    const figure = accuracy === undefined ? '' : `-${(100 * accuracy).toFixed(1)}`;
+    offer(bytes, `${baseName()}-${slug(session.datasetId)}${figure}.safetensors`);
+  } catch (error) {
+    session.report(error);
+  }
+}
+
 export const saveJson = (): void => offer(reportAsJson(), `${baseName()}-report.json`);
 export const saveCsv = (): void => offer(reportAsCsv(), `${baseName()}-report.csv`);
 

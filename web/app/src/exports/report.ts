@@ -47,7 +47,7 @@ export function reportAsJson(): string {
     engine: engine && { version: engine.version, kernels: engine.kernels, threads_of_times: 1 },
     data: dataset && { name: dataset.name, test_images: dataset.counts.test },
     model: session.modelName,
-    training: session.applied && { ...session.applied, steps: session.step },
+    training: session.run.applied && { ...session.run.applied, steps: session.run.step },
     left: reportOf('left'),
     right: reportOf('right'),
     changed_answers: comparison.changedCount,

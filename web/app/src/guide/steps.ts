@@ -23,12 +23,12 @@ export const steps: readonly Step[] = [
   {
     name: 'watch',
     selector: '[data-testid=divider]',
-    isDone: () => (session.validationAccuracy ?? 0) > learned,
+    isDone: () => (session.run.validationAccuracy ?? 0) > learned,
   },
   {
     name: 'draw',
     selector: '[data-testid=pad]',
-    isDone: () => session.input !== undefined && session.input.sample === undefined,
+    isDone: () => session.inside.input !== undefined && session.inside.input.sample === undefined,
   },
   {
     name: 'shrink',

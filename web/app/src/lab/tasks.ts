@@ -7,6 +7,7 @@ import { builtInDigits } from '../datasets';
 import { t } from '../i18n/index.svelte';
 import { PageError } from '../page-error';
 import { session } from '../session.svelte';
+import { library } from '../session/library.svelte';
 
 /** One half of the classes of the data in use, then the other; else the target's dataset. */
 export const halves = 'halves';
@@ -44,7 +45,7 @@ function halvesTask(): Task {
 }
 
 export function allTasks(): Task[] {
-  const { stored } = session;
+  const { stored } = library;
   const toOther = (id: string, to: () => string, missing?: string): Task => ({
     id,
     name: () => t.lab.fromTo(t.data.digits, to()),
@@ -111,7 +112,7 @@ async function needed(id: string): Promise<DatasetSource> {
     const { files, name } = ownDrawings.dataset();
     return { kind: 'files', files, name };
   }
-  const source = await session.sourceOf(id);
+  const source = await library.sourceOf(id);
   if (!source) throw new PageError(t.notices.loadAgain(id));
   return source;
 }

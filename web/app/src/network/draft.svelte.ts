@@ -5,7 +5,8 @@ import { EspalierError, type LayerInspection, type ModelInspection, type ModelSp
 import { Latest } from '../compress/latest';
 import { t } from '../i18n/index.svelte';
 import { PageError } from '../page-error';
-import { modelOf, session } from '../session.svelte';
+import { session } from '../session.svelte';
+import { modelOf } from '../session/models';
 import { modelNameOf, usualLearningRate } from '../settings';
 import { Undo } from '../undo';
 import {
@@ -59,7 +60,8 @@ class Draft {
 
   /** Another network than the one that trains. */
   get isDraft(): boolean {
-    const { applied, settings } = session;
+    const { settings } = session;
+    const { applied } = session.run;
     return (
       applied !== undefined && (applied.preset !== settings.preset || applied.network !== settings.network)
     );
@@ -67,19 +69,20 @@ class Draft {
 
   get check(): Check {
     if (this.isDraft) return this.#check;
-    const { inspection } = session;
+    const { inspection } = session.inside;
     return inspection ? { inspection, layers: inspection.layers } : nothing;
   }
 
   /** The layer on show in the editor: one that was chosen here, or the one whose maps are on show. */
   get chosen(): Layer | undefined {
     const named = (wanted: string) => this.layers.find(({ name }) => name === wanted);
-    return named(this.#chosen) ?? named(session.layer) ?? this.layers[0];
+    return named(this.#chosen) ?? named(session.inside.layer) ?? this.layers[0];
   }
 
   choose(name: string): void {
     this.#chosen = name;
-    if (session.inspection?.layers.some((layer) => layer.name === name)) session.showLayer(name);
+    if (session.inside.inspection?.layers.some((layer) => layer.name === name))
+      session.inside.showLayer(name);
   }
 
   // ── Editing ──────────────────────────────────────────────────────────────────────────────────

@@ -3,9 +3,9 @@
 // a new tab takes up one that nobody holds any more.
 
 import type { TrainingDone, TrainingProgress } from 'espalier';
-import type { HistoryState } from './history';
-import type { Settings } from './settings';
-import { forgetKept, keptKeys, keepValue, readKept } from './storage';
+import type { HistoryState } from '../history';
+import type { Settings } from '../settings';
+import { forgetKept, keptKeys, keepValue, readKept } from '../storage';
 
 export interface KeptTraining {
   /** When it was kept, in milliseconds. */
