@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { draw, openPlayground, type Playground } from './playground';
+import { draw, openPlayground, settled, type Playground } from './playground';
 
 let playground: Playground;
 beforeEach(async () => {
@@ -61,4 +61,29 @@ test('a chosen test image and layer show in the feature maps', async () => {
   await page.getByRole('button', { name: /^Test image 5:/ }).click();
   await page.getByRole('button', { name: /^pool2/ }).click();
   await page.getByRole('img', { name: /16 maps of pool2, 7 × 7/ }).waitFor();
+});
+
+test('once it is compressed, both networks answer each stroke as their files run', async () => {
+  const { page, read } = playground;
+  const others = async () =>
+    (await page.getByTestId('probabilities').locator('.other').allInnerTexts()).map(parseFloat);
+  expect(await others()).toEqual([]);
+  // A single bit answers the same to everything.
+  const bits = page.locator('[data-kind=quantize]').getByRole('slider', { name: 'Bits' });
+  await bits.press('End');
+  await settled(page);
+  await expect.poll(async () => (await others()).length).toBe(10);
+  expect(await others()).not.toEqual(await read.probabilities());
+  for (const key of ['ArrowLeft', 'ArrowLeft']) await bits.press(key);
+  await settled(page);
+  expect(await page.getByTestId('both-names').innerText()).toMatch(/Original[^]*3 bits/);
+  const before = { left: await read.probabilities(), right: await others() };
+  await draw(page, [
+    [0.3, 0.2],
+    [0.7, 0.2],
+    [0.5, 0.8],
+  ]);
+  await expect.poll(others).not.toEqual(before.right);
+  await expect.poll(() => read.probabilities()).not.toEqual(before.left);
+  expect((await others()).reduce((sum, one) => sum + one, 0)).toBeCloseTo(100, 0);
 });

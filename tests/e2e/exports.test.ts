@@ -47,6 +47,12 @@ test('the TypeScript snippet makes the same file in Node, byte for byte', async 
   expect(made.equals((await save('Compact file, .espalier')).bytes)).toBe(true);
 });
 
+test('the wall is a picture', async () => {
+  const { name, bytes } = await save('Picture of the wall, .png');
+  expect(name).toBe('espalier-small-wall.png');
+  expect(bytes.subarray(1, 4).toString()).toBe('PNG');
+});
+
 test('both reports say what the footer says', async () => {
   const { page, read } = playground;
   const report = JSON.parse((await save('Report, .json')).bytes.toString()) as {

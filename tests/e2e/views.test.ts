@@ -1,5 +1,7 @@
 // The views below the wall: what they show is what is in both networks, and their measurements can be loaded.
 
+import { readFileSync } from 'node:fs';
+import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { violations } from './axe';
 import { openPlayground, settled, type Playground } from './playground';
@@ -20,6 +22,22 @@ afterAll(async () => {
   expect(playground.problems).toEqual([]);
 });
 
+/** Of a picture: its width, and the share of it that is not its background. */
+const look = (page: Page, png: Buffer) =>
+  page.evaluate(
+    async (bytes) => {
+      const bitmap = await createImageBitmap(new Blob([Uint8Array.from(bytes)], { type: 'image/png' }));
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      const context = canvas.getContext('2d')!;
+      context.drawImage(bitmap, 0, 0);
+      const pixels = new Uint32Array(
+        context.getImageData(0, 0, bitmap.width, bitmap.height).data.buffer as ArrayBuffer,
+      );
+      const marked = pixels.filter((pixel) => pixel !== pixels[0]).length / pixels.length;
+      return { width: bitmap.width, marked };
+    },
+    [...png],
+  );
 const view = () => playground.page.getByTestId('view');
 const choose = (title: string) => playground.page.getByRole('tab', { name: title }).click();
 const cells = async (caption: RegExp) => {
@@ -29,6 +47,25 @@ const cells = async (caption: RegExp) => {
     .locator('tbody tr')
     .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent.trim())));
 };
+
+test('every view is saved as a picture of what it shows', async () => {
+  const { page } = playground;
+  for (const tab of await page
+    .getByRole('tablist', { name: 'Inside both networks' })
+    .getByRole('tab')
+    .all()) {
+    await tab.click();
+    const title = await tab.innerText();
+    const picture = page.getByRole('button', { name: `Picture ${title}` });
+    const [download] = await Promise.all([page.waitForEvent('download'), picture.click()]);
+    expect(download.suggestedFilename()).toMatch(/^espalier-small-\w+\.png$/);
+    const { width, marked } = await look(page, readFileSync(await download.path()));
+    expect(width, title).toBeGreaterThan(2 * 300);
+    // Text at least.
+    expect(marked, title).toBeGreaterThan(0.003);
+  }
+  await choose('Filters');
+});
 
 test('tabs are reached by arrow keys', async () => {
   const { page } = playground;
