@@ -44,27 +44,31 @@ test('without a network the page opens, trains, and keeps its isolation, under a
   expect(await read.text('engine')).toBe('plain SIMD, 1 thread');
 });
 
-test('a new version is told of, and takes nothing over while a tab has the old one open', async () => {
-  const worker = readFileSync(join(built, 'service-worker.js'), 'utf8');
-  let version = 1;
-  site = await serve({ made: { 'service-worker.js': () => `${worker}\n// ${version}` } });
-  opened = await openBrowser();
-  const { page } = opened;
-  await page.goto(`${site.url}#epochs=900`);
-  await untilKept(page);
-  version = 2;
-  await page.goto('about:blank');
-  await page.goto(`${site.url}#epochs=901`);
-  await page.getByText('A new version is stored').waitFor({ timeout: 30_000 });
-  const [waiting, before] = await page.evaluate(async () => {
-    const registration = await navigator.serviceWorker.ready;
-    return [registration.waiting?.state, registration.active?.state];
-  });
-  expect([waiting, before]).toEqual(['installed', 'activated']);
-  const read = new Reader(page);
-  const step = await read.step();
-  await expect.poll(() => read.step(), { timeout: 30_000 }).toBeGreaterThan(step);
-});
+test(
+  'a new version is told of, and takes nothing over while a tab has the old one open',
+  { timeout: 120_000 },
+  async () => {
+    const worker = readFileSync(join(built, 'service-worker.js'), 'utf8');
+    let version = 1;
+    site = await serve({ made: { 'service-worker.js': () => `${worker}\n// ${version}` } });
+    opened = await openBrowser();
+    const { page } = opened;
+    await page.goto(`${site.url}#epochs=900`);
+    await untilKept(page);
+    version = 2;
+    await page.goto('about:blank');
+    await page.goto(`${site.url}#epochs=901`);
+    await page.getByText('A new version is stored').waitFor({ timeout: 60_000 });
+    const [waiting, before] = await page.evaluate(async () => {
+      const registration = await navigator.serviceWorker.ready;
+      return [registration.waiting?.state, registration.active?.state];
+    });
+    expect([waiting, before]).toEqual(['installed', 'activated']);
+    const read = new Reader(page);
+    const step = await read.step();
+    await expect.poll(() => read.step(), { timeout: 30_000 }).toBeGreaterThan(step);
+  },
+);
 
 test('it can be installed: the manifest names icons that are there, in their sizes', async () => {
   site = await serve();

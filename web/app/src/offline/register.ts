@@ -22,4 +22,6 @@ async function register(onUpdate: () => void): Promise<void> {
   told();
   watch();
   registration.addEventListener('updatefound', watch);
+  // By themselves browsers look for a new version only now and then.
+  if (serviceWorker.controller) await registration.update();
 }
