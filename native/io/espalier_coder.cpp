@@ -42,9 +42,9 @@ void EspalierCoder::real64(double& number, std::uint32_t what) {
   if (!std::isfinite(number)) refuse("has a number that is not finite");
 }
 
-void EspalierCoder::part(const std::string& name) {
-  if (!parts_) return;
-  parts_->push_back({name, coder_.position() - position_, coder_.entropy_bytes() - entropy_});
+void EspalierCoder::part(std::string_view name) {
+  if (coder_.reading() || !parts_) return;
+  parts_->push_back({std::string(name), coder_.position() - position_, coder_.entropy_bytes() - entropy_});
   position_ = coder_.position();
   entropy_ = coder_.entropy_bytes();
 }

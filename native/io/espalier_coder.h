@@ -7,9 +7,9 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "core/training_only.h"
 #include "io/context_coder.h"
 #include "io/espalier_file.h"
 #include "io/text_coder.h"
@@ -40,13 +40,11 @@ enum Kind : std::uint32_t {
 
 class EspalierCoder {
  public:
-  // `parts` (may be null) takes the sizes.
+  // `parts` (may be null) takes the sizes of what is written.
   explicit EspalierCoder(ContextCoder& coder, std::vector<FilePart>* parts = nullptr)
-      : coder_(coder), text_(coder, kText, kTextLength), reading_{coder.reading()}, parts_(parts) {}
+      : coder_(coder), text_(coder, kText, kTextLength), parts_(parts) {}
 
-  // Known to the compiler where nothing writes.
-  bool reading() const { return kInferenceOnly || reading_; }
-
+  bool reading() const { return coder_.reading(); }
   bool flag(bool value, const Contexts& contexts) { return coder_.bit(value ? 1 : 0, contexts) != 0; }
   int bit(int value, const Contexts& contexts) { return coder_.bit(value, contexts); }
   std::uint32_t symbol(std::uint32_t value, int bits, const Contexts& contexts) {
@@ -67,12 +65,11 @@ class EspalierCoder {
   void text(std::string& text) { text_.code(text); }
 
   // What was coded since the last part is that of this name.
-  void part(const std::string& name);
+  void part(std::string_view name);
 
  private:
   ContextCoder& coder_;
   TextCoder text_;
-  const bool reading_;
   std::vector<FilePart>* parts_;
   std::int64_t position_ = 0;
   double entropy_ = 0;
