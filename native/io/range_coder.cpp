@@ -12,7 +12,7 @@ RangeCoder::RangeCoder(std::span<const std::uint8_t> bytes) : reading_(true), in
 
 int RangeCoder::bit(int value, std::uint32_t one) {
   const auto bound = static_cast<std::uint32_t>((std::uint64_t{range_} * one) >> 16);
-  if (reading_) value = code_ < bound ? 1 : 0;
+  if (reading()) value = code_ < bound ? 1 : 0;
   if (value) {
     range_ = bound;
   } else {
@@ -22,7 +22,7 @@ int RangeCoder::bit(int value, std::uint32_t one) {
   }
   while (range_ < 1u << 24) {
     range_ <<= 8;
-    if (reading_) {
+    if (reading()) {
       code_ = code_ << 8 | next_byte();
     } else {
       shift_low();

@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "core/training_only.h"
+
 namespace espalier {
 
 class RangeCoder {
@@ -16,7 +18,8 @@ class RangeCoder {
   RangeCoder() = default;
   explicit RangeCoder(std::span<const std::uint8_t> bytes);
 
-  bool reading() const { return reading_; }
+  // Known to the compiler where nothing writes.
+  bool reading() const { return kInferenceOnly || reading_; }
   // `one`: the probability of a 1 in 65536ths, from 1 to 65535. Error{kModel} when bytes are read that are
   // not there.
   int bit(int value, std::uint32_t one);
