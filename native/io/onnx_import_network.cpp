@@ -17,8 +17,6 @@ using onnx::DataType;
 constexpr std::size_t kMostNumbers = std::size_t{1} << 26;
 constexpr std::int64_t kLargestImage = std::int64_t{1} << 28;
 
-void fail(const std::string& message) { throw Error(ErrorCode::kModel, {}, message); }
-
 // (pixel / 255 - mean) / deviation = pixel · scale + offset
 void set_normalisation(InputInfo& input, const Normalisation& normalisation) {
   const auto plain = [&](std::size_t i) {
@@ -61,6 +59,8 @@ void read_metadata(ModelFile& result, const onnx::File& file) {
 }
 
 }  // namespace
+
+void fail(const std::string& message) { throw Error(ErrorCode::kModel, {}, message); }
 
 Network::Network(const onnx::File& read) : file(read) {
   for (const onnx::Tensor& tensor : file.constants) constants[tensor.name] = onnx::constant_of(tensor);
