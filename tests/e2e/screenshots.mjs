@@ -79,7 +79,37 @@ shots['readme-trade-offs'] = {
     await openView(page, 'pareto');
   },
 };
+/** What opens only when it is asked for. */
+const opened = {
+  image: async (page) => {
+    await page.getByTestId('wall').getByRole('button').first().focus();
+    await page.keyboard.press('Enter');
+    await page.getByTestId('image-right').waitFor();
+  },
+  learn: async (page) => {
+    for (const summary of await page.getByRole('region', { name: 'Learn' }).locator('summary').all())
+      await summary.click();
+  },
+  lab: async (page) => {
+    const lab = page.getByRole('region', { name: 'Transfer lab' });
+    await lab.locator('summary').click();
+    await lab.getByRole('button', { name: 'Run', exact: true }).click();
+    await lab.getByTestId('lab-verdict').waitFor({ timeout: 120_000 });
+  },
+};
+const elements = { learn: 'role=region[name="Learn"]', lab: 'role=region[name="Transfer lab"]' };
 for (const [look, options] of Object.entries(looks)) {
+  for (const [name, open] of Object.entries(opened)) {
+    shots[`${name}-${look}`] = {
+      ...options,
+      hash: compressed,
+      element: elements[name],
+      act: async (page) => {
+        await untilTrained(page);
+        await open(page);
+      },
+    };
+  }
   shots[`wall-${look}`] = { ...options, hash: compressed, act: untilTrained };
   shots[`export-${look}`] = {
     ...options,
