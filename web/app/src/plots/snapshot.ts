@@ -32,7 +32,7 @@ function isShown(element: Element): boolean {
   const { width, height } = element.getBoundingClientRect();
   // Names for screen readers are a pixel large.
   return (
-    (width > 1 || height > 1) && !element.closest('[data-acts], .hidden, svg') && element.checkVisibility()
+    (width > 1 || height > 1) && !element.closest('[data-acts],.hidden,svg') && element.checkVisibility()
   );
 }
 
