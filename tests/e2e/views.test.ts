@@ -31,9 +31,7 @@ const look = (page: Page, png: Buffer) =>
       const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
       const context = canvas.getContext('2d')!;
       context.drawImage(bitmap, 0, 0);
-      const pixels = new Uint32Array(
-        context.getImageData(0, 0, bitmap.width, bitmap.height).data.buffer as ArrayBuffer,
-      );
+      const pixels = new Uint32Array(context.getImageData(0, 0, bitmap.width, bitmap.height).data.buffer);
       const marked = pixels.filter((pixel) => pixel !== pixels[0]).length / pixels.length;
       return { width: bitmap.width, marked };
     },
