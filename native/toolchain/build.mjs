@@ -1,10 +1,10 @@
 // Sets up, then builds what changed: node native/toolchain/build.mjs <part …>
 
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { SetupError, repository, toolEnvironment } from './environment.mjs';
+import { SetupError, repository, runTool, toolEnvironment } from './environment.mjs';
 import { main, seconds, setup } from './setup.mjs';
+import { splitEngines } from './split.mjs';
 
 const parts = {
   native: () => cmake('native'),
@@ -15,7 +15,10 @@ const parts = {
       cmake(preset),
     ),
   'wasm-bench': () => ['wasm-simd', 'wasm-relaxed'].forEach((preset) => cmake(preset, 'espalier_bench')),
-  package: () => run('package', 'tsc', '-p', 'web/package'),
+  package: () => {
+    run('package', 'tsc', '-p', 'web/package');
+    timed('package: engines in two files', () => splitEngines(environment));
+  },
   web: () => {
     run('web', 'vite', 'build', 'web/app', '--logLevel', 'warn');
     for (const part of ['offline', 'race']) {
@@ -42,11 +45,13 @@ function mustConfigure(preset) {
 }
 
 function run(name, program, ...args) {
+  timed(name, () => runTool(environment, program, ...args));
+}
+
+function timed(name, work) {
   const begin = performance.now();
   console.log(`${name} …`);
-  const { status, error } = spawnSync(program, args, { cwd: repository, env: environment, stdio: 'inherit' });
-  if (status !== 0)
-    throw new SetupError(`${[program, ...args].join(' ')} failed${error ? `: ${error.message}` : '.'}`);
+  work();
   console.log(`${name}: ${seconds(begin)}`);
 }
 

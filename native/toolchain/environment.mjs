@@ -2,7 +2,7 @@
 //
 //   import { toolEnvironment, findEmscripten, findChromium } from './environment.mjs';
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -146,4 +146,11 @@ export function toolEnvironment(env = process.env, emscripten = findEmscripten(e
     }),
     ...(chromium && { ESPALIER_CHROMIUM: chromium }),
   };
+}
+
+/** Runs a tool at the repository's root; what it prints is printed. */
+export function runTool(environment, program, ...args) {
+  const { status, error } = spawnSync(program, args, { cwd: repository, env: environment, stdio: 'inherit' });
+  if (status !== 0)
+    throw new SetupError(`${[program, ...args].join(' ')} failed${error ? `: ${error.message}` : '.'}`);
 }

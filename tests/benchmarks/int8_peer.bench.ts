@@ -92,7 +92,7 @@ function summary(times: number[]): { median: number; text: string } {
 }
 
 it('8-bit models beside onnxruntime-web', async () => {
-  const { page, close } = await openPackagePage(repository);
+  const { page, close } = await openPackagePage({ root: repository });
   try {
     const presets = ['lenet5', 'small', 'lenet-300-100', 'resnet', 'mobile'];
     const script = `Promise.all(['/web/package/dist/index.js', '/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs'].map((name) => import(name)))

@@ -5,7 +5,7 @@ import { openPackagePage } from '../e2e/package-page';
 import { repository } from '../e2e/server';
 
 export async function measuredLines<Line>(build: string, ...args: string[]): Promise<Line[]> {
-  const { page, close } = await openPackagePage(join(repository, 'build', build, 'native/wasm'));
+  const { page, close } = await openPackagePage({ root: join(repository, 'build', build, 'native/wasm') });
   try {
     // In a worker, as the engine runs in the page.
     const script = `new Promise((resolve, reject) => {

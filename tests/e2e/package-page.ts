@@ -2,7 +2,7 @@
 // is `import('/dist/index.js')`, without a bundler.
 
 import { createReadStream, existsSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -21,19 +21,29 @@ const isolation = {
 
 const packageFolder = join(repository, 'web/package');
 
-export async function servePackage(root = packageFolder): Promise<Site> {
-  const server = createServer((request, response) => {
+interface PackageOptions {
+  root?: string;
+  /** Before a file is sent; false: it is missing. */
+  ready?: (path: string) => Promise<boolean> | boolean;
+}
+
+export async function servePackage({
+  root = packageFolder,
+  ready = () => true,
+}: PackageOptions = {}): Promise<Pick<Site, 'url' | 'close'>> {
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
     const file = join(root, path);
     if (path === '/') {
       response.writeHead(200, { 'Content-Type': 'text/html', ...isolation }).end('<!doctype html>');
-    } else if (existsSync(file) && statSync(file).isFile()) {
+    } else if (existsSync(file) && statSync(file).isFile() && (await ready(path))) {
       response.writeHead(200, { 'Content-Type': types[extname(file)] ?? 'text/plain', ...isolation });
       createReadStream(file).pipe(response);
     } else {
       response.writeHead(404).end();
     }
-  });
+  };
+  const server = createServer((request, response) => void answer(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
@@ -46,9 +56,9 @@ export async function servePackage(root = packageFolder): Promise<Site> {
 }
 
 export async function openPackagePage(
-  root = packageFolder,
+  options: PackageOptions = {},
 ): Promise<{ page: Page; close: () => Promise<void> }> {
-  const site = await servePackage(root);
+  const site = await servePackage(options);
   const { page, close } = await openBrowser();
   await page.goto(site.url);
   return {

@@ -1,7 +1,7 @@
 // Serves the built page as a strict host would: no script but its own, with or without isolation.
 
 import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,6 +25,10 @@ const policy =
 
 export interface Site {
   url: string;
+  /** The files that were asked for, in that order. */
+  asked: string[];
+  /** Answers those who wait for a file that is held. */
+  release: () => void;
   close: () => Promise<void>;
 }
 
@@ -36,6 +40,8 @@ export interface SiteOptions {
   made?: Record<string, (body: string) => string>;
   /** A script that the page gets besides its own. */
   pageScript?: string;
+  /** Files that are not answered before `release`. */
+  held?: RegExp;
 }
 
 /** The page lives in a subfolder, because it must not expect to be at a host's root. */
@@ -45,9 +51,13 @@ export async function serve({
   folder = built,
   made = {},
   pageScript = '',
+  held,
 }: SiteOptions = {}): Promise<Site> {
   if (!existsSync(join(folder, 'index.html'))) throw new Error('Build the page first: npm run build:web');
-  const server: Server = createServer((request, response) => {
+  const asked: string[] = [];
+  let release!: () => void;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
     const inside = path.startsWith('/app/') ? normalize(path.slice('/app/'.length)) || 'index.html' : '..';
     const name = inside === '.' ? 'index.html' : inside;
@@ -57,6 +67,8 @@ export async function serve({
       response.writeHead(404).end();
       return;
     }
+    asked.push(name);
+    if (held?.test(name)) await released;
     response.writeHead(200, {
       'Content-Type': types[extname(name)] ?? 'application/octet-stream',
       'Content-Security-Policy': policy,
@@ -81,11 +93,14 @@ export async function serve({
     } else {
       createReadStream(file).pipe(response);
     }
-  });
+  };
+  const server: Server = createServer((request, response) => void answer(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}/app/`,
+    asked,
+    release,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

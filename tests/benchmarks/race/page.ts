@@ -27,7 +27,7 @@ export interface RacePage {
 }
 
 export async function openRacePage(): Promise<RacePage> {
-  const { page, close } = await openPackagePage(raceFolder);
+  const { page, close } = await openPackagePage({ root: raceFolder });
   // As text: what compiles this file would change the import.
   await page.evaluate(
     `import('/race.js').then((race) => { globalThis.store = { race, remotes: new Map(), runners: new Map() }; })`,

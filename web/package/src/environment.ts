@@ -5,6 +5,10 @@ export const isNode = (): boolean =>
   typeof process.versions?.node === 'string' &&
   (process as { type?: string }).type !== 'renderer';
 
+/** A worker of a page, which may wait for a file while nothing else in it runs. */
+export const mayBlock = (): boolean =>
+  !isNode() && typeof document === 'undefined' && typeof XMLHttpRequest !== 'undefined';
+
 /** Threads share memory, which a page may only do when it is cross-origin isolated. */
 export const canShareMemory = (): boolean =>
   typeof SharedArrayBuffer !== 'undefined' && (isNode() || globalThis.crossOriginIsolated === true);

@@ -85,8 +85,8 @@ export async function loadModel(file: Bytes, options: RunOptions = {}): Promise<
 }
 
 async function instantiate(url: URL, folder: string | undefined): Promise<Exports> {
-  const file = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
-  const { exports } = await WebAssembly.instantiate(await compile(location(file, url, folder)), imports);
+  const name = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
+  const { exports } = await WebAssembly.instantiate(await compile(location({ name, url }, folder)), imports);
   const native = exports as unknown as Exports;
   native._initialize();
   return native;

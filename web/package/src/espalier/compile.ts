@@ -3,11 +3,16 @@
 import { isNode } from '../environment.js';
 import { EspalierError, reasonOf } from '../error.js';
 
-/** `folder` is where the host serves the file, if not where it is. */
-export function location(file: string, url: URL, folder: string | undefined): URL {
+export interface WasmFile {
+  name: string;
+  url: URL;
+}
+
+/** `folder` is where the host serves the files, if not where they are. */
+export function location({ name, url }: WasmFile, folder: string | undefined): URL {
   if (folder === undefined) return url;
   const base = globalThis.location?.href ?? 'file:///';
-  return new URL(file, new URL(folder.endsWith('/') ? folder : `${folder}/`, base));
+  return new URL(name, new URL(folder.endsWith('/') ? folder : `${folder}/`, base));
 }
 
 export async function compile(url: URL): Promise<WebAssembly.Module> {
@@ -20,6 +25,19 @@ export async function compile(url: URL): Promise<WebAssembly.Module> {
     if (!(error instanceof WebAssembly.CompileError)) throw error;
     throw new EspalierError('unsupported', 'kernels', `does not compile here (${reasonOf(error)})`);
   }
+}
+
+/** While everything waits, which a page's own thread may not. */
+export function compileNow(url: URL): WebAssembly.Module {
+  if (url.protocol === 'file:' && isNode()) {
+    return new WebAssembly.Module(process.getBuiltinModule('node:fs').readFileSync(url));
+  }
+  const request = new XMLHttpRequest();
+  request.open('GET', url, false);
+  request.responseType = 'arraybuffer';
+  request.send();
+  if (request.status !== 200) throw new Error(`the server answered with status ${request.status}`);
+  return new WebAssembly.Module(request.response as ArrayBuffer);
 }
 
 async function readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,8 +1,10 @@
 // A binary becomes a running instance. What C++ offers is listed here, as bindings.cpp exports it.
 
-import { isNode } from '../environment.js';
+import { isNode, mayBlock } from '../environment.js';
 import { EspalierError, reasonOf } from '../error.js';
-import { compile, location } from './compile.js';
+import { compile, location, type WasmFile } from './compile.js';
+import { DeferredFile } from './deferred.js';
+import type { ThreadStart } from './thread.js';
 
 /** Pointers and sizes are in bytes of the heap. Views are of the heap: copy them before the next call. */
 export interface Native {
@@ -89,6 +91,8 @@ export interface NativeEvaluation {
   confidences: Float32Array;
 }
 
+export type Factory = (options: object) => Promise<Native>;
+
 /** What Emscripten's code needs of the worker behind a thread. */
 export interface ThreadWorker {
   onmessage: ((event: MessageEvent) => void) | null;
@@ -98,9 +102,10 @@ export interface ThreadWorker {
 }
 
 export interface Binary {
-  factory: (options: object) => Promise<Native>;
-  file: string;
-  url: URL;
+  factory: Factory;
+  file: WasmFile;
+  /** What native/toolchain/split.mjs took out of it. */
+  deferred?: WasmFile;
   threads?: {
     /** Beside this file; what Node runs in a thread. */
     script: string;
@@ -115,27 +120,33 @@ export interface InstanceOptions {
 
 export interface Instance {
   native: Native;
+  /** Undefined when the whole binary is there; otherwise who waits for it has it, or learns why not. */
+  complete(): Promise<void> | undefined;
   /** Ends its threads. */
   close(): void;
 }
 
 export async function instantiate(
   binary: Binary,
-  options: InstanceOptions,
+  { threads, wasmFolder }: InstanceOptions,
   crash: (reason: string) => void,
 ): Promise<Instance> {
-  const module = await compile(location(binary.file, binary.url, options.wasmFolder));
+  const module = await compile(location(binary.file, wasmFolder));
+  const url = binary.deferred && location(binary.deferred, wasmFolder);
+  const deferred = url && new DeferredFile(url);
   const workers: ThreadWorker[] = [];
+  let exports!: WebAssembly.Exports;
   let fail!: (error: unknown) => void;
   const failure = new Promise<never>((_, reject) => (fail = reject));
   failure.catch(() => {});
   const created = binary.factory({
-    poolSize: options.threads - 1,
+    poolSize: threads - 1,
     startThread: () => {
       const worker = thread(binary, (reason) => {
         fail(new EspalierError('unsupported', 'threads', reason));
         crash(reason);
       });
+      worker.postMessage({ deferred: url?.href } satisfies ThreadStart);
       workers.push(worker);
       return worker;
     },
@@ -143,12 +154,25 @@ export async function instantiate(
       imports: WebAssembly.Imports,
       receive: (instance: WebAssembly.Instance, module: WebAssembly.Module) => void,
     ) => {
-      WebAssembly.instantiate(module, imports).then((instance) => receive(instance, module), fail);
+      WebAssembly.instantiate(module, imports).then((instance) => {
+        exports = instance.exports;
+        receive(instance, module);
+      }, fail);
       return {};
     },
+    linkDeferred: () => deferred?.link(exports),
   });
   const native = await Promise.race([created, failure]);
-  return { native, close: () => workers.forEach((worker) => worker.terminate()) };
+  let fetching: Promise<void> | undefined;
+  const complete = () => {
+    if (!deferred || deferred.linked) return undefined;
+    fetching ??= deferred.fetch(exports).finally(() => (fetching = undefined));
+    return fetching;
+  };
+  // Only a worker begins without it: a file beside comes at once, and a page's own thread may never wait for one.
+  if (mayBlock()) complete()?.catch(() => {});
+  else await complete();
+  return { native, complete, close: () => workers.forEach((worker) => worker.terminate()) };
 }
 
 function thread(binary: Binary, failed: (reason: string) => void): ThreadWorker {

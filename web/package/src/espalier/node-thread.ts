@@ -1,5 +1,5 @@
-// A thread of the engine in Node: gives this thread's own global scope what a Web Worker's has, then
-// loads Emscripten's code, which starts by itself in a worker that is named "em-pthread".
+// A thread of the engine in Node: gives this thread's own global scope what a Web Worker's has, then loads
+// what a Web Worker would.
 
 const { parentPort: port, ...thread } = process.getBuiltinModule('node:worker_threads');
 if (!port) throw new Error('node-thread.js only runs in a thread');
@@ -7,7 +7,6 @@ if (!port) throw new Error('node-thread.js only runs in a thread');
 const scope = globalThis as unknown as { onmessage?: (event: { data: unknown }) => void };
 Object.assign(scope, {
   self: globalThis,
-  name: 'em-pthread',
   location: new URL(import.meta.url),
   importScripts: () => {},
   WorkerGlobalScope: class {},

@@ -1,2 +1,4 @@
-// Starts by itself in a worker that is named "em-pthread".
-import '../../wasm/espalier-relaxed-threads.mjs';
+import factory from '../../wasm/espalier-relaxed-threads.mjs';
+import { serveThread } from './thread.js';
+
+serveThread(factory);

@@ -3,6 +3,12 @@ import type { Binary } from './instance.js';
 
 export const binary: Binary = {
   factory,
-  file: 'espalier-relaxed.wasm',
-  url: new URL('../../wasm/espalier-relaxed.wasm', import.meta.url),
+  file: {
+    name: 'espalier-relaxed.wasm',
+    url: new URL('../../wasm/espalier-relaxed.wasm', import.meta.url),
+  },
+  deferred: {
+    name: 'espalier-relaxed.deferred.wasm',
+    url: new URL('../../wasm/espalier-relaxed.deferred.wasm', import.meta.url),
+  },
 };

@@ -3,6 +3,7 @@
 import { EspalierError, aborted, crashed, reasonOf, toErrorData } from '../error.js';
 import type { Call, Reply, Request } from '../protocol.js';
 import { transferables } from '../protocol.js';
+import { earlyMethods } from './early.js';
 import type { Binary } from './instance.js';
 import { createMethods } from './methods.js';
 import { Session } from './session.js';
@@ -43,6 +44,8 @@ export function serve(binary: Binary, reply: (message: Reply, transfer: ArrayBuf
     calls.set(id, controller);
     const emit = (event: unknown) => answer({ kind: 'event', id, event });
     try {
+      const incomplete = earlyMethods.has(method) ? undefined : session.complete();
+      if (incomplete) await incomplete;
       const value = await (methods[method] as AnyMethod)({ id, signal: controller.signal, emit }, ...args);
       answer({ kind: 'value', id, value });
     } catch (error) {

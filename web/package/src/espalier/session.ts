@@ -31,6 +31,11 @@ export class Session {
     this.#instance = await instantiate(this.#binary, options, this.#crash);
   }
 
+  /** Undefined when the whole engine is there. */
+  complete(): Promise<void> | undefined {
+    return this.#instance?.complete();
+  }
+
   /** One call into the engine, with its errors made ours. Never keep `native`. */
   use<T>(work: (native: Native) => T): T {
     if (this.#failure) throw this.#failure;

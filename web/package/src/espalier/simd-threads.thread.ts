@@ -1,2 +1,4 @@
-// Starts by itself in a worker that is named "em-pthread".
-import '../../wasm/espalier-simd-threads.mjs';
+import factory from '../../wasm/espalier-simd-threads.mjs';
+import { serveThread } from './thread.js';
+
+serveThread(factory);
